@@ -1,0 +1,70 @@
+# Everything a developer does with this repository. `make` alone lists it.
+# Each target works on a bare clone: what is missing is installed first, or named with the command that gets it.
+
+PYTHON := .venv/bin/python
+LAUNCHER := $(PYTHON) -m deploy.local
+COMPOSE := docker compose --env-file var/docker.env
+
+.DEFAULT_GOAL := help
+.PHONY: help install up demo down status logs reset clean doctor test unit lint format bench lock up-docker down-docker
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Make .venv from requirements.lock, unless it is up to date.
+	@sh deploy/bootstrap.sh
+
+up: install ## Start PostgreSQL, Kafka and the four services, and print where they are.
+	@$(LAUNCHER) up
+
+demo: up ## Play a partner's day against the running stack.
+	@$(PYTHON) -m deploy.demo
+
+down: install ## Stop what `make up` started; the data stays.
+	@$(LAUNCHER) down
+
+status: install ## Show every process with its address and state (FORMAT=json for programs).
+	@$(LAUNCHER) status
+
+logs: install ## Follow all logs (SERVICE=gateway for one, FOLLOW=0 to print the end and return).
+	@$(LAUNCHER) logs
+
+reset: install ## Put the data back to the development seed.
+	@$(LAUNCHER) reset
+
+clean: install ## Stop the stack and delete its data, secrets and logs.
+	@$(LAUNCHER) clean
+
+doctor: install ## Say what this machine lacks for `make up`, and how to get it.
+	@$(LAUNCHER) doctor
+
+test: lint ## Run the checks and every test, on servers of the tests' own.
+	@$(LAUNCHER) prepare
+	@$(PYTHON) -m pytest
+
+unit: install ## Run the tests that need no server, in seconds.
+	@$(PYTHON) -m pytest tests/unit
+
+lint: install ## Check style, types and the rules of who may import whom.
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy --strict -p libs -p services -p deploy
+	@.venv/bin/lint-imports
+
+format: install ## Put the code into the house's format.
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+bench: install ## Run the canonical workload and write its results as JSON.
+	@$(PYTHON) -m bench
+
+lock: ## Resolve pyproject.toml into requirements.lock (needs uv).
+	uv pip compile pyproject.toml --all-extras --generate-hashes --no-header --python-version 3.11 -o requirements.lock
+
+up-docker: ## Start the same stack in containers (needs Docker only).
+	@sh deploy/docker-secrets.sh var/docker.env
+	@$(COMPOSE) up --build --detach --wait
+	@$(COMPOSE) ps
+
+down-docker: ## Stop the containers; their volumes stay.
+	@$(COMPOSE) down

@@ -1,0 +1,286 @@
+"""The local PostgreSQL: one cluster in the data folder, its settings, roles and databases.
+
+Tables are not its business: each service's `migrate` makes its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from deploy.local.credentials import (
+    READER_PASSWORD,
+    SUPERUSER_PASSWORD,
+    app_password,
+    owner_password,
+)
+from deploy.local.machine import postgres_major
+from deploy.local.processes import (
+    Command,
+    Running,
+    account_prefix,
+    start_mark,
+    stop_leftover,
+    wait_until,
+)
+from deploy.local.settings import SERVICES
+
+# PostgreSQL refuses to run as root; this is the account that its Debian package brings.
+ACCOUNT: Final = "postgres"
+
+SERVER_SETTINGS: Final[Mapping[str, str]] = {
+    # Truth lives here: an answer that was given is on the disk.
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "max_wal_size": "512MB",
+    # Statements are short and many; compiling them would cost more than running them.
+    "jit": "off",
+    # A stalled writer must not hold its partition's head row for longer than callers wait.
+    "idle_in_transaction_session_timeout": "5s",
+    # A killed process loses its locks soon, also when the network swallowed its farewell.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "2s",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m %q%u@%d ",
+    "log_checkpoints": "off",
+    "log_min_duration_statement": "1s",
+    # Every client comes through TCP and a password, as it would on a server of its own.
+    "unix_socket_directories": "",
+}
+
+
+class PostgresError(Exception):
+    """PostgreSQL could not be set up; the message carries its own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One PostgreSQL server: where it keeps its data, where it listens, how to speak to it."""
+
+    folder: Path
+    host: str
+    connect_host: str
+    port: int
+    binaries: Path
+    secrets_by_name: Mapping[str, str]
+    log: Path
+    server_settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        """Return PostgreSQL's own data folder."""
+        return self.folder / "data"
+
+    @property
+    def server(self) -> str:
+        """Return `host:port` for clients."""
+        host = f"[{self.connect_host}]" if ":" in self.connect_host else self.connect_host
+        return f"{host}:{self.port}"
+
+    def prepare(self) -> None:
+        """Make the cluster if there is none, and clear away what a crash left.
+
+        Raises PostgresError if it cannot be made, or was made by another major version.
+        """
+        if not self.data.exists():
+            self._initialise()
+        recorded = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
+        found = postgres_major(binaries=self.binaries)
+        if recorded != str(found):
+            raise PostgresError(
+                f"the data was made by PostgreSQL {recorded}, this machine has {found}. "
+                "Point OTA_POSTGRES_BIN to the old binaries, or start anew with `make clean`"
+            )
+        self._clear_stale_lock_file()
+
+    def _initialise(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.folder / "data.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        ended = subprocess.run(
+            [
+                *account_prefix(account=ACCOUNT),
+                str(self.binaries / "initdb"),
+                *("-D", str(unfinished), "--username=postgres", "--pwfile=/dev/stdin"),
+                *("--auth=scram-sha-256", "--data-checksums"),
+                # Sorted by code point: the same order here, in the container and in Python.
+                *("--encoding=UTF8", "--locale=C"),
+            ],
+            input=self.secrets_by_name[SUPERUSER_PASSWORD],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if ended.returncode != 0:
+            raise PostgresError(f"initdb failed: {ended.stderr.strip() or ended.stdout.strip()}")
+        unfinished.rename(self.data)
+
+    def _clear_stale_lock_file(self) -> None:
+        lock_file = self.data / "postmaster.pid"
+        if not lock_file.exists():
+            return
+        pid = int(lock_file.read_text(encoding="utf-8").split("\n", 1)[0])
+        mark = start_mark(pid=pid)
+        if mark is None or not Path("/proc").exists():
+            # PostgreSQL itself sees that the process is gone, or we cannot tell whose it is.
+            return
+        if _working_folder(pid=pid) == self.data.resolve():
+            # Left by a launcher that was killed. The folder is ours, so its server is.
+            stop_leftover(leftover=Running(pid, mark, int(signal.SIGINT)), budget_s=15)
+        else:
+            # The kernel gave the number to another process; PostgreSQL would refuse to start for
+            # its sake.
+            lock_file.unlink()
+
+    def command(self, *, environment: Mapping[str, str]) -> Command:
+        """Return how the server is started and ended."""
+        settings = {
+            **SERVER_SETTINGS,
+            "listen_addresses": self.host,
+            "port": str(self.port),
+            **self.server_settings,
+        }
+        options = [word for name, text in settings.items() for word in ("-c", f"{name}={text}")]
+        return Command(
+            argv=(str(self.binaries / "postgres"), "-D", str(self.data), *options),
+            environment=environment,
+            log=self.log,
+            cwd=self.folder,
+            account=ACCOUNT,
+            # Fast shutdown: sessions are ended, the log is closed cleanly.
+            stop_signal=signal.SIGINT,
+            orphan_signal=signal.SIGINT,
+        )
+
+    def probe(self) -> bool:
+        """Return whether the server takes sessions."""
+        ended = subprocess.run(
+            [
+                str(self.binaries / "pg_isready"),
+                *("-q", "-t", "2", "-h", self.connect_host, "-p", str(self.port)),
+            ],
+            check=False,
+            timeout=10,
+        )
+        return ended.returncode == 0
+
+    def run_sql(self, *, script: str, database: str = "postgres") -> str:
+        """Run a psql script as superuser and return what it printed, unaligned.
+
+        Raises PostgresError with the server's words at the first statement that fails.
+        """
+        ended = subprocess.run(
+            [
+                str(self.binaries / "psql"),
+                *("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
+                *("-h", self.connect_host, "-p", str(self.port)),
+                *("-U", "postgres", "-d", database, "-f", "-"),
+            ],
+            # Through standard input and the environment, so that no password shows in a list of
+            # processes.
+            input=script,
+            env={
+                **os.environ,
+                "PGPASSWORD": self.secrets_by_name[SUPERUSER_PASSWORD],
+                "PGCONNECT_TIMEOUT": "5",
+                "PGOPTIONS": "--client-min-messages=warning",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        if ended.returncode != 0:
+            raise PostgresError(ended.stderr.strip())
+        return ended.stdout.strip()
+
+    def ensure_databases(self) -> None:
+        """Make the roles and databases that are missing and set every password again."""
+        self.ensure_roles()
+        self.create_databases()
+
+    def ensure_roles(self) -> None:
+        """Make the roles that are missing and set every password again."""
+        self.run_sql(script=_roles(secrets_by_name=self.secrets_by_name))
+
+    def create_databases(
+        self,
+        *,
+        services: Iterable[str] = SERVICES,
+        suffix: str = "",
+        template_suffix: str | None = None,
+    ) -> None:
+        """Make the services' databases that are missing, empty or as copies of another set."""
+        self.run_sql(
+            script="".join(
+                _database(service=name, suffix=suffix, template_suffix=template_suffix)
+                for name in services
+            )
+        )
+
+    def drop_databases(self, *, services: Iterable[str] = SERVICES, suffix: str = "") -> None:
+        """Drop the services' databases, ending the sessions that are on them."""
+        self.run_sql(
+            script="".join(
+                f'DROP DATABASE IF EXISTS "ota_{name}{suffix}" WITH (FORCE);\n'
+                for name in services
+            )
+        )
+
+    def recreate_databases(self) -> None:
+        """Drop the four databases with all they hold and make them again, empty."""
+        self.drop_databases()
+        self.create_databases()
+
+    def wait_ready(self, *, timeout_s: float) -> bool:
+        """Wait until the server takes sessions; return whether it does."""
+        return wait_until(condition=self.probe, timeout_s=timeout_s, pause_s=0.05)
+
+
+def _working_folder(*, pid: int) -> Path | None:
+    # PostgreSQL works in its data folder, which tells our server from any other process.
+    try:
+        return Path(f"/proc/{pid}/cwd").resolve(strict=True)
+    except OSError:
+        return None
+
+
+def _roles(*, secrets_by_name: Mapping[str, str]) -> str:
+    passwords = {"ota_reader": secrets_by_name[READER_PASSWORD]}
+    for name in SERVICES:
+        passwords[f"ota_{name}_owner"] = secrets_by_name[owner_password(service=name)]
+        passwords[f"ota_{name}_app"] = secrets_by_name[app_password(service=name)]
+    script = ["REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;\n"]
+    for role, password in passwords.items():
+        script.append(
+            f"SELECT 'CREATE ROLE \"{role}\"' "
+            f"WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') \\gexec\n"
+            f"ALTER ROLE \"{role}\" LOGIN PASSWORD '{password}';\n"
+        )
+    script.append('ALTER ROLE "ota_reader" SET default_transaction_read_only = on;\n')
+    return "".join(script)
+
+
+def _database(*, service: str, suffix: str, template_suffix: str | None) -> str:
+    database = f"ota_{service}{suffix}"
+    owner = f"ota_{service}_owner"
+    template = "template1" if template_suffix is None else f"ota_{service}{template_suffix}"
+    return (
+        f'SELECT \'CREATE DATABASE "{database}" OWNER "{owner}" TEMPLATE "{template}"\' '
+        f"WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec\n"
+        # Only its own service and the reader may even connect.
+        f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC;\n'
+        f'GRANT CONNECT ON DATABASE "{database}" TO "ota_{service}_app", "ota_reader";\n'
+    )

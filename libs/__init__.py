@@ -1,0 +1,1 @@
+"""Shared libraries: kernel is pure, events speaks messages, runtime is the process."""

@@ -1,0 +1,1 @@
+"""Messages: envelope, registry, codec, topics, the deciding loop and its transports."""

@@ -1,0 +1,128 @@
+"""Envelope <-> Kafka record, in CloudEvents 1.0 binary mode (``ce_*`` headers, JSON value)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import TypeAdapter
+
+from libs.events.contracts.inventory import PoolFigures
+from libs.events.envelope import Actor, Envelope, Position
+from libs.events.messages import MESSAGES
+from libs.events.registry import Unreadable
+
+Headers = list[tuple[str, bytes]]
+
+_FIGURES = TypeAdapter(PoolFigures)
+_SPEC = ("ce_specversion", b"1.0")
+_CONTENT = ("content-type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Uninteresting:
+    """Stands for data that the reader did not ask for and that was not parsed."""
+
+    name: str
+
+
+def encode(
+    envelope: Envelope, *, figures: PoolFigures | None = None, body: bytes | None = None
+) -> tuple[Headers, bytes]:
+    """Return headers and value of a record; *body* is the data where it is written already."""
+    message = MESSAGES.message_of(envelope.data)
+    headers: Headers = [
+        _SPEC,
+        ("ce_id", envelope.id.encode()),
+        ("ce_source", b"/ota/" + envelope.source.encode()),
+        ("ce_type", message.name.encode()),
+        ("ce_dataversion", b"%d" % message.version),
+        ("ce_time", envelope.time.isoformat().encode()),
+        _CONTENT,
+        ("ce_correlationid", envelope.correlation_id.encode()),
+        ("ce_causationid", envelope.causation_id.encode()),
+    ]
+    actor = envelope.actor
+    if actor is not None:
+        headers.append(("ce_partnerid", actor.partner_id.encode()))
+        headers.append(("ce_keyid", actor.key_id.encode()))
+        headers.append(("ce_requestid", actor.request_id.encode()))
+    if envelope.traceparent is not None:
+        headers.append(("traceparent", envelope.traceparent.encode()))
+    if envelope.fingerprint is not None:
+        headers.append(("ce_fingerprint", envelope.fingerprint.encode()))
+    if envelope.reply_to is not None:
+        headers.append(("ce_replyto", b"%d" % envelope.reply_to))
+    if envelope.position is not None:
+        headers.append(("ce_position", envelope.position.event_id().encode()))
+    if envelope.replayed:
+        headers.append(("ce_replayed", b"1"))
+    if figures is not None:
+        headers.append(("ce_figures", _FIGURES.dump_json(figures)))
+    return headers, MESSAGES.write(envelope.data) if body is None else body
+
+
+def record_id(headers: Iterable[tuple[str, bytes]]) -> str:
+    """Return the CloudEvents id of a record, empty if it has none."""
+    return next((value.decode(errors="replace") for name, value in headers if name == "ce_id"), "")
+
+
+def decode(
+    headers: Iterable[tuple[str, bytes]],
+    value: bytes | None,
+    *,
+    interests: Collection[str] | None = None,
+) -> Envelope:
+    """Return the envelope of a record.
+
+    With *interests* the data of other message types is not parsed but replaced by
+    `Uninteresting`. Raises Unreadable; never anything else, whatever the bytes.
+    """
+    try:
+        found = {name: raw.decode() for name, raw in headers}
+        name = found["ce_type"]
+        data: object
+        if interests is not None and name not in interests:
+            data = Uninteresting(name)
+        else:
+            data = MESSAGES.read(name=name, version=int(found["ce_dataversion"]), body=value or b"")
+        position = found.get("ce_position")
+        reply_to = found.get("ce_replyto")
+        return Envelope(
+            id=found["ce_id"],
+            source=found["ce_source"].removeprefix("/ota/"),
+            time=datetime.fromisoformat(found["ce_time"]),
+            data=data,
+            correlation_id=found["ce_correlationid"],
+            causation_id=found["ce_causationid"],
+            actor=_actor(found),
+            traceparent=found.get("traceparent"),
+            fingerprint=found.get("ce_fingerprint"),
+            reply_to=int(reply_to) if reply_to is not None else None,
+            position=parse_position(position) if position is not None else None,
+            replayed="ce_replayed" in found,
+        )
+    except Unreadable:
+        raise
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        raise Unreadable(f"no message of ours: {type(error).__name__} {error}") from error
+
+
+def figures_of(headers: Iterable[tuple[str, bytes]]) -> PoolFigures | None:
+    """Return the figures that came with an answer, None if there are none."""
+    raw = next((value for name, value in headers if name == "ce_figures"), None)
+    return _FIGURES.validate_json(raw) if raw is not None else None
+
+
+def parse_position(text: str) -> Position:
+    """Return the position written as ``generation-partition-seq``; raises ValueError."""
+    generation, partition, seq = text.split("-")
+    return Position(int(generation), int(partition), int(seq))
+
+
+def _actor(found: dict[str, str]) -> Actor | None:
+    partner_id = found.get("ce_partnerid")
+    if partner_id is None:
+        return None
+    return Actor(partner_id=partner_id, key_id=found["ce_keyid"], request_id=found["ce_requestid"])

@@ -1,0 +1,1 @@
+"""Feeds, publishers and requests over Apache Kafka; the only home of aiokafka."""

@@ -1,0 +1,257 @@
+"""The input logs of a process: one consumer for all its topics and partitions.
+
+Partitions are assigned by hand, positions come from PostgreSQL, there is no consumer
+group (design, rule 7). A pump drains the consumer at once into a queue for each
+partition, because its fetcher does not ask again while anything is undrained.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from libs.events.codec import record_id
+from libs.events.ports import FeedLost, InputPosition, Received
+from libs.events.topics import Topic
+
+log = structlog.get_logger()
+
+FETCH_WAIT_MS = 500
+COMMANDS_MAX = 64
+EVENTS_MAX = 512
+QUEUE_MAX = 20_000
+"""Records waiting for one partition; above it the consumer is left alone until they are fewer."""
+LINGER_S = 0.05
+"""Inputs that nobody waits for are taken in gulps, this far apart (research: pipeline, point 3)."""
+SEEK_BACK = timedelta(minutes=10)
+OFFSETS_TIMEOUT_S = 5.0
+
+
+class KafkaFeeds:
+    """The consumer and its pump; `feed` gives each partition its part."""
+
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        client_id: str,
+        event_topics: Sequence[Topic],
+        command_topic: Topic | None,
+        lazy_topics: Sequence[Topic],
+        partitions: int,
+    ) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            client_id=client_id,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            request_timeout_ms=5_000,
+            check_crcs=True,
+        )
+        self._topics = [*event_topics, *([command_topic] if command_topic else [])]
+        self._feeds = {
+            partition: KafkaFeed(
+                consumer=self._consumer,
+                partition=partition,
+                event_topics=[topic.name for topic in event_topics],
+                command_topic=command_topic.name if command_topic else None,
+                lazy_topics={topic.name for topic in lazy_topics},
+            )
+            for partition in range(partitions)
+        }
+
+    def feed(self, partition: int) -> KafkaFeed:
+        """Return the feed of one partition."""
+        return self._feeds[partition]
+
+    async def start(self) -> None:
+        """Connect; everything is assigned, and paused until its feed is opened."""
+        await self._consumer.start()
+        assigned = [TopicPartition(t.name, p) for p in self._feeds for t in self._topics]
+        self._consumer.assign(assigned)
+        for each in assigned:
+            self._consumer.seek(each, 0)
+        self._consumer.pause(*assigned)
+
+    async def pump(self) -> None:
+        """Move what arrives into the partitions' queues, until cancelled."""
+        while True:
+            try:
+                records = await self._consumer.getmany(timeout_ms=60_000)
+            except OffsetOutOfRangeError as error:
+                for topic, partition in error.args[0]:
+                    self._feeds[partition].lose(topic)
+                continue
+            for (_topic, partition), arrived in records.items():
+                self._feeds[partition].put(arrived)
+            while any(feed.full for feed in self._feeds.values()):  # noqa: ASYNC110 - rare
+                await asyncio.sleep(LINGER_S)
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+
+class KafkaFeed:
+    """One partition of the inputs; see `libs.events.ports.Feed`."""
+
+    def __init__(
+        self,
+        *,
+        consumer: AIOKafkaConsumer,
+        partition: int,
+        event_topics: Sequence[str],
+        command_topic: str | None,
+        lazy_topics: set[str],
+    ) -> None:
+        self._consumer = consumer
+        self._partition = partition
+        self._event_topics = tuple(event_topics)
+        self._command_topic = command_topic
+        self._lazy = lazy_topics
+        self._topics = (*event_topics, *([command_topic] if command_topic else []))
+        self._queues: dict[str, deque[ConsumerRecord]] = {t: deque() for t in self._topics}
+        self._expected: dict[str, tuple[int, str]] = {}
+        self._log_epochs = dict.fromkeys(self._topics, 0)
+        self._wake = asyncio.Event()
+        self._lazy_since: float | None = None
+        self._lost = ""
+        self._open = False
+
+    @property
+    def full(self) -> bool:
+        """Whether enough is waiting."""
+        return sum(map(len, self._queues.values())) > QUEUE_MAX
+
+    def put(self, records: Sequence[ConsumerRecord]) -> None:
+        """Queue what has arrived for this partition."""
+        if not self._open:
+            return
+        topic = records[0].topic
+        self._queues[topic].extend(records)
+        if topic not in self._lazy:
+            self._wake.set()
+        elif self._lazy_since is None:
+            self._lazy_since = time.monotonic()
+            asyncio.get_running_loop().call_later(LINGER_S, self._wake.set)
+
+    def lose(self, topic: str) -> None:
+        """Note that the broker has no record at our position; ask no more until reopened."""
+        self._lost = topic
+        self._consumer.pause(TopicPartition(topic, self._partition))
+        self._wake.set()
+
+    async def open(self, inputs: Mapping[str, InputPosition]) -> Mapping[str, int]:
+        """See `libs.events.ports.Feed.open`."""
+        self.close()
+        at = {TopicPartition(topic, self._partition): topic for topic in self._topics}
+        async with asyncio.timeout(OFFSETS_TIMEOUT_S):
+            begins = await self._consumer.beginning_offsets(list(at))
+            ends = await self._consumer.end_offsets(list(at))
+        waiting: dict[str, int] = {}
+        for where, topic in at.items():
+            stored = inputs.get(topic) or InputPosition()
+            self._log_epochs[topic] = stored.log_epoch
+            begin, end = begins[where], ends[where]
+            if stored.offset >= end:
+                start = await self._go_back(where, begin)
+            elif stored.offset < begin:
+                start = begin  # nothing was taken yet, or retention has removed what was
+            else:
+                start = stored.offset
+                self._expected[topic] = (stored.offset, stored.record_id)
+            self._consumer.seek(where, start)
+            if start < end - (topic in self._expected):
+                waiting[topic] = end
+        self._open = True
+        self._consumer.resume(*at)
+        return {topic: end for topic, end in waiting.items() if topic == self._command_topic}
+
+    async def _go_back(self, where: TopicPartition, begin: int) -> int:
+        """The broker has lost records that we have seen: a new log epoch, ids absorb repeats."""
+        self._log_epochs[where.topic] += 1
+        since = int((datetime.now(UTC) - SEEK_BACK).timestamp() * 1000)
+        async with asyncio.timeout(OFFSETS_TIMEOUT_S):
+            found = (await self._consumer.offsets_for_times({where: since}))[where]
+        back_to = int(found.offset) if found is not None else begin
+        log.error("feed.tail_lost", topic=where.topic, partition=where.partition, back_to=back_to)
+        return back_to
+
+    async def take(self, *, timeout_s: float) -> list[Received]:
+        """See `libs.events.ports.Feed.take`."""
+        if not self._ready():
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                if not self._lazy_since:
+                    return []
+        if self._lost:
+            topic, self._lost = self._lost, ""
+            raise FeedLost(f"{topic} partition {self._partition}: the broker has lost records")
+        self._lazy_since = None
+        taken: list[Received] = []
+        for topic in self._event_topics:
+            taken += await self._drain(topic, EVENTS_MAX)
+        if self._command_topic is not None:
+            taken += await self._drain(self._command_topic, COMMANDS_MAX)
+        return taken
+
+    def _ready(self) -> bool:
+        """Whether something waits that should not wait longer."""
+        return bool(self._lost) or any(
+            queue and topic not in self._lazy for topic, queue in self._queues.items()
+        )
+
+    async def _drain(self, topic: str, limit: int) -> list[Received]:
+        queue = self._queues[topic]
+        taken: list[Received] = []
+        while queue and len(taken) < limit:
+            record = queue.popleft()
+            expected = self._expected.pop(topic, None)
+            if expected is not None:
+                if expected == (record.offset, record_id(record.headers)):
+                    continue
+                await self._rewind(topic)
+                return []
+            taken.append(
+                Received(
+                    topic=topic,
+                    log_epoch=self._log_epochs[topic],
+                    offset=record.offset,
+                    appended_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+                    headers=list(record.headers),
+                    value=record.value,
+                )
+            )
+        return taken
+
+    async def _rewind(self, topic: str) -> None:
+        where = TopicPartition(topic, self._partition)
+        begins = await self._consumer.beginning_offsets([where])
+        start = await self._go_back(where, begins[where])
+        self._queues[topic].clear()
+        self._consumer.seek(where, start)
+
+    def close(self) -> None:
+        """See `libs.events.ports.Feed.close`."""
+        self._open = False
+        self._lost = ""
+        self._expected.clear()
+        for queue in self._queues.values():
+            queue.clear()
+        with_positions = [TopicPartition(topic, self._partition) for topic in self._topics]
+        try:
+            self._consumer.pause(*with_positions)
+        except (KafkaError, RuntimeError) as error:  # already stopped: nothing left to pause
+            log.debug("feed.close", error=repr(error))

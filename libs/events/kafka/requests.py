@@ -1,0 +1,279 @@
+"""Request and reply over Kafka for a gateway: paced commands out, answers in.
+
+One reply partition for each gateway instance, assigned by hand (research:
+reliability, D12). Commands leave at once while nothing is unanswered, otherwise when
+the last round is answered or after 10 ms, whichever comes first: the cost of the
+pipeline is for each round, not for each request (design, Performance).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from libs.events import codec
+from libs.events.contracts.inventory import AvailabilityReported
+from libs.events.envelope import Envelope
+from libs.events.kafka.feed import FETCH_WAIT_MS
+from libs.events.kafka.publisher import producer
+from libs.events.registry import Unreadable
+from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
+from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY
+
+log = structlog.get_logger()
+
+ROUND_S = 0.010
+PENDING_MAX = 4_096
+"""Requests that may wait for an answer at one gateway; more are refused as not executed."""
+UNACKNOWLEDGED_S_MAX = 0.5
+"""While the broker has not acknowledged a command for this long, new ones are refused."""
+
+
+class RequestWatch(Protocol):
+    """What the client tells its operators; see `libs.runtime.metrics`."""
+
+    def unmatched(self) -> None:
+        """Count an answer that nobody waits for."""
+        ...
+
+    def round_sent(self, commands: int) -> None:
+        """Observe how many commands left together."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A command on its way; everybody who asked for it waits on *reply*."""
+
+    request: Request
+    reply: asyncio.Future[Reply]
+    waiters: int = 0
+    handed_over: bool = False
+    sent_at: float = 0.0
+    acknowledged: bool = False
+    key: tuple[str, str] = field(default=("", ""))
+
+
+class KafkaCommandClient:
+    """See `libs.events.requests.CommandClient`.
+
+    *on_availability* gets what the availability topic says. Call `start`, then keep
+    `run_replies` and `run_rounds` running.
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        instance: int,
+        watch: RequestWatch,
+        on_availability: Callable[[AvailabilityReported], None],
+    ) -> None:
+        if not 0 <= instance < GATEWAY_REPLIES.partitions:
+            raise ValueError(f"gateway instance {instance}: 0..{GATEWAY_REPLIES.partitions - 1}")
+        self._instance = instance
+        self._watch = watch
+        self._on_availability = on_availability
+        self._producer: AIOKafkaProducer = producer(
+            bootstrap=bootstrap, client_id=f"gateway-{instance}"
+        )
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            client_id=f"gateway-{instance}",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            request_timeout_ms=5_000,
+        )
+        self._pending: dict[tuple[str, str], _Pending] = {}
+        self._queue: deque[_Pending] = deque()
+        self._round: set[tuple[str, str]] = set()
+        self._wake = asyncio.Event()
+        self._round_answered = asyncio.Event()
+        self._unacknowledged: deque[_Pending] = deque()
+        self.ready = False
+
+    async def start(self) -> None:
+        """Connect, and take the reply position: older answers are of no interest."""
+        await self._producer.start()
+        await self._consumer.start()
+        replies = TopicPartition(GATEWAY_REPLIES.name, self._instance)
+        figures = [
+            TopicPartition(INVENTORY_AVAILABILITY.name, partition)
+            for partition in range(INVENTORY_AVAILABILITY.partitions)
+        ]
+        self._consumer.assign([replies, *figures])
+        for where, end in (await self._consumer.end_offsets([replies, *figures])).items():
+            self._consumer.seek(where, end)
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Disconnect; call when no request is waiting any more."""
+        self.ready = False
+        try:
+            async with asyncio.timeout(2):
+                await self._producer.stop()
+        except TimeoutError:
+            log.warning("requests.stop", reason="the broker is away")
+        await self._consumer.stop()
+
+    async def submit(self, request: Request, *, timeout_s: float) -> Reply:
+        """See `libs.events.requests.CommandClient.submit`."""
+        key = (request.command_id, request.fingerprint)
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._enqueue(key, request)
+        pending.waiters += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(pending.reply)
+        except TimeoutError:
+            if pending.handed_over:
+                raise OutcomeUnknown(request.command_id) from None
+            raise NotExecuted("the command could not be handed over in time") from None
+        finally:
+            pending.waiters -= 1
+            if pending.waiters == 0:
+                self._forget(pending)
+
+    def _enqueue(self, key: tuple[str, str], request: Request) -> _Pending:
+        if len(self._pending) >= PENDING_MAX:
+            raise NotExecuted("too many requests are waiting for their answers")
+        if self._broker_is_silent():
+            raise NotExecuted("the broker does not acknowledge commands")
+        pending = _Pending(
+            request=request, reply=asyncio.get_running_loop().create_future(), key=key
+        )
+        self._pending[key] = pending
+        self._queue.append(pending)
+        self._wake.set()
+        return pending
+
+    def _broker_is_silent(self) -> bool:
+        while self._unacknowledged and self._unacknowledged[0].acknowledged:
+            self._unacknowledged.popleft()
+        return bool(
+            self._unacknowledged
+            and time.monotonic() - self._unacknowledged[0].sent_at > UNACKNOWLEDGED_S_MAX
+        )
+
+    def _forget(self, pending: _Pending) -> None:
+        if self._pending.get(pending.key) is pending:
+            del self._pending[pending.key]
+        if not pending.handed_over and pending in self._queue:
+            self._queue.remove(pending)
+        self._answered(pending.key)
+
+    def _answered(self, key: tuple[str, str]) -> None:
+        self._round.discard(key)
+        if not self._round:
+            self._round_answered.set()
+
+    async def run_rounds(self) -> None:
+        """Send what is queued, in rounds, until cancelled."""
+        while True:
+            await self._wake.wait()
+            if self._round:
+                try:
+                    async with asyncio.timeout(ROUND_S):
+                        await self._round_answered.wait()
+                except TimeoutError:
+                    pass  # the last round takes longer: the next one leaves all the same
+            self._wake.clear()
+            batch = []
+            while self._queue:
+                batch.append(self._queue.popleft())
+            self._round = {pending.key for pending in batch}
+            self._round_answered.clear()
+            self._watch.round_sent(len(batch))
+            for pending in batch:
+                await self._send(pending)
+
+    async def _send(self, pending: _Pending) -> None:
+        request = pending.request
+        envelope = Envelope(
+            id=request.command_id,
+            source="gateway",
+            time=request.issued_at,
+            data=request.data,
+            correlation_id=request.command_id,
+            causation_id=request.command_id,
+            actor=request.actor,
+            traceparent=request.traceparent,
+            fingerprint=request.fingerprint,
+            reply_to=self._instance,
+        )
+        headers, value = codec.encode(envelope)
+        pending.handed_over = True
+        pending.sent_at = time.monotonic()
+        self._unacknowledged.append(pending)
+        try:
+            acknowledged = await self._producer.send(
+                request.topic,
+                partition=request.partition,
+                key=request.command_id.encode(),
+                value=value,
+                headers=headers,
+            )
+        except KafkaError as error:  # it may or may not be there: the outcome is unknown
+            log.warning("requests.send_failed", error=repr(error))
+            pending.acknowledged = True
+            return
+
+        def done(future: asyncio.Future[object]) -> None:
+            pending.acknowledged = True
+            if not future.cancelled() and (error := future.exception()) is not None:
+                log.warning("requests.not_acknowledged", error=repr(error))
+
+        acknowledged.add_done_callback(done)
+
+    async def run_replies(self) -> None:
+        """Hand answers to whoever waits, and figures to the view, until cancelled."""
+        while True:
+            try:
+                batches = await self._consumer.getmany(timeout_ms=60_000)
+            except OffsetOutOfRangeError as error:
+                lost = [TopicPartition(*where) for where in error.args[0]]
+                log.error("requests.tail_lost", partitions=[str(where) for where in lost])
+                await self._consumer.seek_to_end(*lost)
+                continue
+            for where, records in batches.items():
+                for record in records:
+                    self._take(where.topic, record)
+
+    def _take(self, topic: str, record: ConsumerRecord) -> None:
+        try:
+            envelope = codec.decode(record.headers, record.value)
+            if topic == INVENTORY_AVAILABILITY.name:
+                if isinstance(envelope.data, AvailabilityReported):
+                    self._on_availability(envelope.data)
+                return
+            figures = codec.figures_of(record.headers)
+        except (Unreadable, ValueError) as error:
+            log.error("requests.unreadable", topic=topic, offset=record.offset, error=str(error))
+            self._watch.unmatched()
+            return
+        key = (envelope.correlation_id, envelope.fingerprint or "")
+        pending = self._pending.get(key)
+        self._answered(key)
+        if pending is None or pending.reply.done() or envelope.position is None:
+            self._watch.unmatched()
+            return
+        pending.reply.set_result(
+            Reply(
+                answer=envelope.data,
+                replayed=envelope.replayed,
+                source=envelope.source,
+                position=envelope.position,
+                figures=figures,
+            )
+        )

@@ -1,0 +1,1 @@
+"""Verified twins of the log and the broker, for fast tests and simulation."""

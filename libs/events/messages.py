@@ -1,0 +1,56 @@
+"""The table of all messages: name, version, class. Written out, never derived from a class path."""
+
+from __future__ import annotations
+
+from libs.events.contracts import fulfillment, gateway, inventory, reservation
+from libs.events.registry import Message, Registry
+
+
+def _v1(name: str, shape: type) -> Message:
+    return Message(name=name, version=1, shape=shape)
+
+
+COMMANDS = (
+    _v1("ota.inventory.place_hold", inventory.PlaceHold),
+    _v1("ota.inventory.set_allotment", inventory.SetAllotment),
+    _v1("ota.inventory.stop_sales", inventory.StopSales),
+    _v1("ota.inventory.resume_sales", inventory.ResumeSales),
+    _v1("ota.inventory.publish_catalogue", inventory.PublishCatalogue),
+    _v1("ota.reservation.activate_reservation", reservation.ActivateReservation),
+    _v1("ota.reservation.cancel_reservation", reservation.CancelReservation),
+    _v1("ota.reservation.expire_reservation", reservation.ExpireReservation),
+)
+EVENTS = (
+    _v1("ota.inventory.units_held", inventory.UnitsHeld),
+    _v1("ota.inventory.units_sold", inventory.UnitsSold),
+    _v1("ota.inventory.units_released", inventory.UnitsReleased),
+    _v1("ota.inventory.allotment_set", inventory.AllotmentSet),
+    _v1("ota.inventory.sales_stopped", inventory.SalesStopped),
+    _v1("ota.inventory.sales_resumed", inventory.SalesResumed),
+    _v1("ota.inventory.ledger_conflict_found", inventory.LedgerConflictFound),
+    _v1("ota.inventory.catalogue_published", inventory.CataloguePublished),
+    _v1("ota.reservation.reservation_opened", reservation.ReservationOpened),
+    _v1("ota.reservation.reservation_activated", reservation.ReservationActivated),
+    _v1("ota.reservation.reservation_cancelled", reservation.ReservationCancelled),
+    _v1("ota.reservation.reservation_expired", reservation.ReservationExpired),
+    _v1("ota.fulfillment.order_created", fulfillment.OrderCreated),
+)
+SIGNALS = (
+    _v1("ota.reservation.answer_requested", reservation.AnswerRequested),
+    _v1("ota.inventory.availability_reported", inventory.AvailabilityReported),
+)
+"""Messages without a position: never stored, safe to lose."""
+
+ANSWERS = (
+    _v1("ota.answer.hold_placed", inventory.HoldPlaced),
+    _v1("ota.answer.hold_refused", inventory.HoldRefused),
+    _v1("ota.answer.hold_released", inventory.HoldReleased),
+    _v1("ota.answer.ledger_changed", inventory.LedgerChanged),
+    _v1("ota.answer.ledger_change_refused", inventory.LedgerChangeRefused),
+    _v1("ota.answer.reservation_refused", reservation.ReservationRefused),
+    _v1("ota.answer.completed_downstream", reservation.CompletedDownstream),
+    _v1("ota.answer.order_confirmed", fulfillment.OrderConfirmed),
+    _v1("ota.answer.key_reused", gateway.KeyReused),
+)
+
+MESSAGES = Registry((*COMMANDS, *EVENTS, *SIGNALS, *ANSWERS))

@@ -1,0 +1,1 @@
+"""Pure building blocks: identifiers, money, prices, catalogue, decisions. Standard library only."""

@@ -1,0 +1,1 @@
+"""Signed ticket tokens and their QR images."""

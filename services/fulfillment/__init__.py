@@ -1,0 +1,1 @@
+"""Orders and signed tickets, exactly one order for each activation."""

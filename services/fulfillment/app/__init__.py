@@ -1,0 +1,1 @@
+"""What a batch means for the fulfillment service."""

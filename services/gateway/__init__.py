@@ -1,0 +1,1 @@
+"""The gateway: who may call, quotes, and the partner contract over HTTP."""

@@ -1,0 +1,87 @@
+"""The catalogue that the gateway quotes and sells from: one version, replaced as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from libs.kernel.catalogue import Catalogue, PoolPlan, Product
+from services.gateway.domain.failure import StoreUnavailable
+
+RETRY_S = 0.5
+
+
+class CatalogueSource(Protocol):
+    """The inventory service's published catalogue."""
+
+    async def current_catalogue(self) -> Catalogue | None:
+        """Return the current catalogue, None before the first; raises StoreUnavailable."""
+        ...
+
+
+class CatalogueView:
+    """The newest catalogue known here, indexed for requests."""
+
+    def __init__(self, *, source: CatalogueSource) -> None:
+        self._source = source
+        self._newer = asyncio.Event()
+        self._wanted = 1
+        self._products: dict[int, Product] = {}
+        self._pools: dict[tuple[int, str], PoolPlan] = {}
+        self._pools_by_number: dict[int, PoolPlan] = {}
+        self.version = 0
+        self.currency = ""
+
+    @property
+    def product_ids(self) -> tuple[int, ...]:
+        """The ids of all products, in the catalogue's order."""
+        return tuple(self._products)
+
+    def product(self, product_id: int) -> Product | None:
+        """Return a product, active or not."""
+        return self._products.get(product_id)
+
+    def pool(self, *, product_id: int, channel: str) -> PoolPlan | None:
+        """Return the pool that a channel sells a product from."""
+        return self._pools.get((product_id, channel))
+
+    def pool_numbered(self, pool_no: int) -> PoolPlan | None:
+        """Return the pool with that number."""
+        return self._pools_by_number.get(pool_no)
+
+    def pools_of(self, product_id: int) -> tuple[PoolPlan, ...]:
+        """Return the pools of a product in all channels."""
+        return tuple(plan for plan in self._pools.values() if plan.product_id == product_id)
+
+    def want(self, version: int) -> None:
+        """Learn that *version* is the current one; `run` loads it."""
+        if version > self._wanted:
+            self._wanted = version
+        if self._wanted > self.version:
+            self._newer.set()
+
+    def replace(self, catalogue: Catalogue) -> None:
+        """Sell from *catalogue* from now on, unless it is older than the one held."""
+        if catalogue.version < self.version:
+            return
+        self._products = {product.product_id: product for product in catalogue.products}
+        self._pools = {(plan.product_id, plan.channel): plan for plan in catalogue.pools}
+        self._pools_by_number = {plan.pool_no: plan for plan in catalogue.pools}
+        self.version = catalogue.version
+        self.currency = catalogue.products[0].prices.currency if catalogue.products else "HKD"
+
+    async def run(self) -> None:
+        """Load whatever version is current, and again whenever a newer one is named."""
+        self._newer.set()
+        while True:
+            await self._newer.wait()
+            self._newer.clear()
+            try:
+                catalogue = await self._source.current_catalogue()
+            except StoreUnavailable:
+                catalogue = None
+            if catalogue is not None:
+                self.replace(catalogue)
+            if self.version < self._wanted:
+                self._newer.set()
+                await asyncio.sleep(RETRY_S)

@@ -1,0 +1,99 @@
+"""Who may call: all valid keys in memory, confirmed against the database each second.
+
+A revoked key is refused within 2 s. While the database cannot confirm the keys, those
+known go on for 60 s; after that they still read, and do nothing else (design, rule 13).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from services.gateway.domain.failure import StoreUnavailable
+from services.gateway.domain.keyed_hash import api_key_hash
+from services.gateway.domain.partner import Caller
+
+POLL_S = 0.8
+CONFIRMED_FOR_S = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryContent:
+    """All keys that are not revoked, by their hash, as of one version."""
+
+    version: int
+    callers: Mapping[bytes, Caller]
+
+
+class DirectorySource(Protocol):
+    """The gateway's own table of partners."""
+
+    async def version(self) -> int:
+        """Return the directory's version, which every change raises; raises StoreUnavailable."""
+        ...
+
+    async def content(self) -> DirectoryContent:
+        """Return all valid keys; raises StoreUnavailable."""
+        ...
+
+
+class Directory:
+    """The partners' keys; *monotonic* is a clock in seconds."""
+
+    def __init__(
+        self, *, source: DirectorySource, pepper: bytes, monotonic: Callable[[], float]
+    ) -> None:
+        self._source = source
+        self._pepper = pepper
+        self._monotonic = monotonic
+        self._content = DirectoryContent(version=-1, callers={})
+        self._confirmed_at = float("-inf")
+
+    def caller(self, *, api_key: str, now: datetime) -> Caller | None:
+        """Return who is behind a key, None if it is unknown, revoked or past its end."""
+        caller = self._content.callers.get(api_key_hash(pepper=self._pepper, api_key=api_key))
+        if caller is None or (caller.expires_at is not None and now >= caller.expires_at):
+            return None
+        return caller
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the keys were confirmed lately enough for more than reading."""
+        return self._monotonic() - self._confirmed_at <= CONFIRMED_FOR_S
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no key at all."""
+        return not self._content.callers
+
+    async def refresh(self) -> None:
+        """Confirm the keys, loading them when they have changed; raises StoreUnavailable."""
+        asked_at = self._monotonic()
+        if await self._source.version() != self._content.version:
+            self._content = await self._source.content()
+            log.info(
+                "gateway.directory.loaded",
+                version=self._content.version,
+                keys=len(self._content.callers),
+            )
+        self._confirmed_at = asked_at
+
+    async def run(self) -> None:
+        """Refresh for ever, each 0.8 s."""
+        reachable = True
+        while True:
+            try:
+                await self.refresh()
+                reachable = True
+            except StoreUnavailable as error:
+                if reachable:
+                    log.warning("gateway.directory.unconfirmed", reason=str(error))
+                reachable = False
+            await asyncio.sleep(POLL_S)

@@ -1,0 +1,266 @@
+"""Holds of a partner: placed, activated, cancelled, read.
+
+The gateway decides none of this. It checks what can be known without the ledger, sends
+a command, and turns the answer into the contract's words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol, assert_never
+
+from libs.events.contracts.fulfillment import OrderConfirmed
+from libs.events.contracts.inventory import HoldPlaced, HoldRefused, HoldReleased, PlaceHold
+from libs.events.contracts.reservation import (
+    ActivateReservation,
+    CancelReservation,
+    ReservationRefused,
+)
+from libs.events.requests import OutcomeUnknown, Reply
+from libs.events.topics import INVENTORY_COMMANDS, RESERVATION_COMMANDS
+from libs.kernel import ids
+from libs.kernel.catalogue import PoolPlan
+from services.gateway.app import refusals, rendering
+from services.gateway.app.call import Call, Outcome, Write
+from services.gateway.app.catalogue import CatalogueView
+from services.gateway.app.commands import Commands
+from services.gateway.app.positions import AnsweredPositions
+from services.gateway.app.progress import POLL_S, ViewProgress
+from services.gateway.app.sealing import Person, Sealer
+from services.gateway.domain.failure import StoreUnavailable, ViewBehind
+from services.gateway.domain.keyed_hash import KeyedHashes
+from services.gateway.domain.paging import AskedPage, PageRequest, finish_page, start_page
+from services.gateway.domain.records import (
+    HoldRecord,
+    ReservationFilter,
+    ReservationRecord,
+    ReservationStatus,
+    Slice,
+)
+from services.gateway.domain.refusal import Refusal
+from services.gateway.domain.visit import bookable, bookable_since
+
+
+class ReservationView(Protocol):
+    """The reservation service's read view."""
+
+    async def reservation(
+        self, *, partner_id: str, reservation_id: str
+    ) -> ReservationRecord | None:
+        """Return a partner's reservation; raises StoreUnavailable."""
+        ...
+
+    async def reservations(
+        self, *, partner_id: str, which: ReservationFilter, rows: Slice
+    ) -> tuple[Sequence[ReservationRecord], int]:
+        """Return rows, newest first, and how many there are in all; raises StoreUnavailable."""
+        ...
+
+
+class HoldView(Protocol):
+    """The inventory service's read view."""
+
+    async def hold(self, *, partner_id: str, reservation_id: str) -> HoldRecord | None:
+        """Return a partner's hold as the ledger knows it; raises StoreUnavailable."""
+        ...
+
+
+class QrImages(Protocol):
+    """Draws QR codes."""
+
+    async def render(self, tokens: Sequence[str]) -> list[str]:
+        """Return each token's image as a data URI; raises TimeoutError or RuntimeError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReserveRequest:
+    """What a partner asks of a hold."""
+
+    product_id: int
+    quantity: int
+    expires_at: datetime | None
+    visit_date: date | None
+    customer_reference: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivateRequest:
+    """What a partner tells to turn a hold into an order."""
+
+    customer_name: str
+    customer_email: str
+    customer_phone: str
+    payment_reference: str
+    customer_types: tuple[str, ...]
+    visit_date: date | None
+    special_requests: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationsAsked:
+    """Which reservations a partner asks for; *status* None means all of them."""
+
+    status: ReservationStatus | None
+    product_id: int | None
+    customer_reference: str | None
+
+
+class Reservations:
+    """The use cases around holds."""
+
+    def __init__(
+        self,
+        *,
+        catalogue: CatalogueView,
+        commands: Commands,
+        sealer: Sealer,
+        hashes: KeyedHashes,
+        view: ReservationView,
+        holds: HoldView,
+        progress: ViewProgress,
+        positions: AnsweredPositions,
+        images: QrImages,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._catalogue = catalogue
+        self._commands = commands
+        self._sealer = sealer
+        self._hashes = hashes
+        self._view = view
+        self._holds = holds
+        self._progress = progress
+        self._positions = positions
+        self._images = images
+        self._now = now
+        self._rendering = rendering.HoldRendering()
+
+    async def place(self, write: Write, asked: ReserveRequest) -> Outcome:
+        """Hold units for a partner.
+
+        Raises StoreUnavailable, NotExecuted, OutcomeUnknown.
+        """
+        if not self._catalogue.version:
+            raise StoreUnavailable("the catalogue is not loaded")
+        caller = write.call.caller
+        pool = self._catalogue.pool(product_id=asked.product_id, channel=caller.channel)
+        reservation_id = (
+            ids.reservation_id(command_id=write.command_id, pool_no=pool.pool_no) if pool else None
+        )
+        doubt = self._doubt(asked)
+        if doubt is not None and not await self._placed_before(write, reservation_id, asked):
+            return Outcome(content=doubt)
+        product = self._catalogue.product(asked.product_id)
+        if pool is None or reservation_id is None or product is None:
+            return Outcome(content=refusals.sold_out(available=0))
+        reference = asked.customer_reference
+        reply = await self._commands.submit(
+            write,
+            topic=INVENTORY_COMMANDS,
+            partition=pool.partition,
+            data=PlaceHold(
+                reservation_id=reservation_id,
+                pool_no=pool.pool_no,
+                partner_id=caller.partner_id,
+                quantity=asked.quantity,
+                prices=product.prices,
+                expires_at=asked.expires_at,
+                visit_date=asked.visit_date,
+                customer_reference=None
+                if reference is None
+                else await self._sealer.seal(
+                    write,
+                    reservation_id=reservation_id,
+                    fields={"customer_reference": reference},
+                ),
+                customer_reference_hash=self._reference_hash(write.call, reference),
+            ),
+        )
+        if isinstance(reply, Refusal):
+            return Outcome(content=reply)
+        match reply.answer:
+            case HoldPlaced() as placed:
+                body = self._rendering.placed(placed)
+                return _answered(reply, body, resource_id=placed.reservation_id)
+            case HoldRefused() as refused:
+                return _answered(reply, refusals.of_hold(refused))
+            case answer:
+                raise TypeError(f"no answer to PlaceHold: {type(answer).__name__}")
+
+    async def activate(
+        self, write: Write, reservation_id: str, asked: ActivateRequest, *, images: bool
+    ) -> Outcome:
+        """Turn a hold into an order with its tickets, with their QR codes if *images*.
+
+        Raises StoreUnavailable, NotExecuted, OutcomeUnknown.
+        """
+        caller = write.call.caller
+        pool = self._pool_of(write.call, reservation_id)
+        doubt = refusals.visit_date(asked.visit_date, bookable_now=self._bookable(asked.visit_date))
+        if doubt is not None and not await self._ended_since(write, reservation_id, asked):
+            return Outcome(content=doubt)
+        if pool is None:
+            return Outcome(content=refusals.RESERVATION_NOT_FOUND)
+        reply = await self._commands.submit(
+            write,
+            topic=RESERVATION_COMMANDS,
+            partition=pool.partition,
+            data=ActivateReservation(
+                reservation_id=reservation_id,
+                partner_id=caller.partner_id,
+                customer_types=asked.customer_types,
+                visit_date=asked.visit_date,
+                customer=await self._sealer.seal(
+                    write,
+                    reservation_id=reservation_id,
+                    fields={
+                        "name": asked.customer_name,
+                        "email": asked.customer_email,
+                        "phone": asked.customer_phone,
+                        "payment_reference": asked.payment_reference,
+                        "special_requests": asked.special_requests,
+                    },
+                    person=Person(email=asked.customer_email, phone=asked.customer_phone),
+                ),
+                payment_reference_hash=self._hashes.reference(
+                    kind="payment", partner_id=caller.partner_id, text=asked.payment_reference
+                ),
+            ),
+        )
+        if isinstance(reply, Refusal):
+            return Outcome(content=reply)
+        match reply.answer:
+            case OrderConfirmed() as confirmed:
+                drawn = await self._draw(write.call, confirmed) if images else None
+                body = rendering.order_confirmed(confirmed, images=drawn)
+                return _answered(reply, body, resource_id=confirmed.order_id)
+            case ReservationRefused() as refused:
+                return _answered(reply, refusals.of_reservation(refused))
+            case answer:
+                raise TypeError(f"no answer to ActivateReservation: {type(answer).__name__}")
+
+    async def cancel(self, write: Write, reservation_id: str) -> Outcome:
+        """Give a hold's units back; raises NotExecuted, OutcomeUnknown."""
+        pool = self._pool_of(write.call, reservation_id)
+        if pool is None:
+            return Outcome(content=refusals.RESERVATION_NOT_FOUND)
+        reply = await self._commands.submit(
+            write,
+            topic=RESERVATION_COMMANDS,
+            partition=pool.partition,
+            data=CancelReservation(
+                reservation_id=reservation_id, partner_id=write.call.caller.partner_id
+            ),
+        )
+        if isinstance(reply, Refusal):
+            return Outcome(content=reply)
+        match reply.answer:
+            case HoldReleased():
+                return _answered(reply, b"")
+            case ReservationRefused() as refused:
+                return _answered(reply, refusals.of_reservation(refused))
+            case answer:
+                raise TypeError(f"no answer to CancelReservation: {type(answer).__name__}")

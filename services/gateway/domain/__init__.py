@@ -1,0 +1,1 @@
+"""The gateway's pure rules: who may call, what a request must look like, what figures mean."""

@@ -1,0 +1,83 @@
+"""Pages and cursors of lists (contract, section 1).
+
+A cursor holds the last row's place and the next page's number. It is readable but
+cannot be made or moved to another partner, list or filter: its seal covers all that.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from services.gateway.domain.keyed_hash import KeyedHashes
+from services.gateway.domain.records import Slice
+
+SIZE_DEFAULT = 20
+SIZE_MAX = 100
+PAGE_MAX = 1_000_000
+CURSOR_LENGTH_MAX = 512
+_SEAL_BYTES = 12
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """Which page a client asked for; *after* is set when it walks with a cursor."""
+
+    page: int
+    size: int
+    after: tuple[datetime, str] | None = None
+
+    @property
+    def slice(self) -> Slice:
+        """The rows to read: one more than shown, to know whether there are more."""
+        offset = 0 if self.after else (self.page - 1) * self.size
+        return Slice(limit=self.size + 1, offset=offset, after=self.after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[Row]):
+    """A page of rows, how many there are in all, and the cursor of the next page."""
+
+    rows: tuple[Row, ...]
+    total: int
+    request: PageRequest
+    has_more: bool
+    next_cursor: str | None
+
+
+def encode_cursor(
+    *, hashes: KeyedHashes, scope: str, page: int, after: tuple[datetime, str]
+) -> str:
+    """Return the cursor of page number *page*, which follows the row *after*."""
+    at, row_id = after
+    payload = json.dumps([page, at.isoformat(), row_id], separators=(",", ":")).encode()
+    sealed = hashes.seal_of(_scoped(scope, payload)) + payload
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def decode_cursor(
+    *, hashes: KeyedHashes, scope: str, cursor: str
+) -> tuple[int, tuple[datetime, str]] | None:
+    """Return page number and last row of a cursor, None if it is not ours for this *scope*."""
+    if not 0 < len(cursor) <= CURSOR_LENGTH_MAX or not cursor.isascii():
+        return None
+    try:
+        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    seal, payload = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
+    if not hmac.compare_digest(seal, hashes.seal_of(_scoped(scope, payload))):
+        return None
+    page, at, row_id = json.loads(payload)
+    return page, (datetime.fromisoformat(at), row_id)
+
+
+def _scoped(scope: str, payload: bytes) -> bytes:
+    return scope.encode() + b"\0" + payload

@@ -1,0 +1,29 @@
+"""Partners as a request sees them: one caller, its channel and what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+INVENTORY_READ = "inventory:read"
+RESERVE_CREATE = "reserve:create"
+RESERVE_ACTIVATE = "reserve:activate"
+ORDERS_READ = "orders:read"
+ADMIN_READ = "admin:read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A partner behind one valid key; *key_id* names the key and is no secret."""
+
+    key_id: str
+    partner_id: str
+    name: str
+    channel: str
+    permissions: frozenset[str]
+    calls_per_minute: int
+    expires_at: datetime | None
+
+    def may(self, any_of: tuple[str, ...]) -> bool:
+        """Say whether the caller has one of the permissions; no names need none."""
+        return not any_of or not self.permissions.isdisjoint(any_of)

@@ -1,0 +1,1 @@
+"""The gateway's own tables, and other services' read views, over asyncpg."""

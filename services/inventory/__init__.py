@@ -1,0 +1,1 @@
+"""The inventory service: the ledger of units, one writer per partition."""

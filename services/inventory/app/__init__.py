@@ -1,0 +1,1 @@
+"""What inventory does around its decisions; ports only, no drivers."""

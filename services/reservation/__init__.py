@@ -1,0 +1,1 @@
+"""The life of a hold: opened, then activated, cancelled or expired."""

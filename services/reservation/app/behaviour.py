@@ -1,0 +1,159 @@
+"""What a batch means for the reservation service."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, cast
+
+from libs.events.contracts.inventory import PoolFigures, UnitsHeld
+from libs.events.contracts.reservation import (
+    ActivateReservation,
+    CancelReservation,
+    ReservationExpired,
+)
+from libs.events.envelope import Envelope, Position
+from libs.events.ports import Head
+from libs.events.topics import INVENTORY_EVENTS, RESERVATION_COMMANDS, RESERVATION_EVENTS, Topic
+from libs.kernel.ids import Numbers
+from libs.kernel.outcome import Decision
+from libs.kernel.state import Change, State
+from services.reservation.domain import decisions, hold
+from services.reservation.domain.deadlines import Deadlines
+from services.reservation.domain.hold import Reservation
+
+
+class HoldsLookup(Protocol):
+    """Where reservations are found that are not in memory."""
+
+    async def ended(self, partition: int, reservation_ids: Sequence[str]) -> Sequence[Reservation]:
+        """Return our own stored reservations among those ids."""
+        ...
+
+    async def held(self, partition: int, reservation_ids: Sequence[str]) -> Sequence[Envelope]:
+        """Return the ledger's `UnitsHeld` for those of the ids that it knows."""
+        ...
+
+    async def opened_after(self, partition: int, ledger_seq: int) -> Mapping[str, int]:
+        """Return our reservations that were opened from beyond a ledger position, with theirs."""
+        ...
+
+
+class HoldsWatch(Protocol):
+    """What the service tells its operators; see `libs.runtime.metrics`."""
+
+    def holds_open(self, partition: int, number: int) -> None:
+        """Show how many holds are open."""
+        ...
+
+    def expired(self, delay_s: float) -> None:
+        """Observe how late a hold was expired."""
+        ...
+
+
+@dataclass(slots=True)
+class ReservationBehaviour:
+    """One partition of holds."""
+
+    numbers: Numbers
+    lookup: HoldsLookup
+    watch: HoldsWatch
+    source: str = "reservation"
+    events_out: Topic = RESERVATION_EVENTS
+    command_input: Topic | None = RESERVATION_COMMANDS
+    event_inputs: Sequence[Topic] = (INVENTORY_EVENTS,)
+    interests: Collection[str] = frozenset(
+        {
+            "ota.inventory.units_held",
+            "ota.reservation.activate_reservation",
+            "ota.reservation.cancel_reservation",
+        }
+    )
+    _deadlines: Deadlines = field(default_factory=Deadlines)
+    _early: dict[str, int] = field(default_factory=dict)
+    _correlation_id: str = ""
+
+    async def start(self, state: State, head: Head) -> None:
+        """Derive the deadlines, and which holds were opened before their ledger event came."""
+        self._deadlines = Deadlines(state.all(Reservation))
+        taken = head.inputs.get(INVENTORY_EVENTS.name)
+        seq = taken.seq if taken is not None else 0
+        self._early = dict(await self.lookup.opened_after(head.partition, seq))
+
+    async def prepare(self, state: State, messages: Sequence[Envelope]) -> Sequence[Envelope]:
+        """Load reservations that commands name and memory has not got, one query for all."""
+        arriving = {
+            message.data.reservation_id
+            for message in messages
+            if isinstance(message.data, UnitsHeld)
+        }
+        unknown = {
+            message.data.reservation_id
+            for message in messages
+            if isinstance(message.data, ActivateReservation | CancelReservation)
+            and message.data.reservation_id not in arriving
+            and state.get(Reservation, message.data.reservation_id) is None
+        }
+        if not unknown:
+            return ()
+        for reservation in await self.lookup.ended(state.partition, sorted(unknown)):
+            state.load(reservation)
+            unknown.discard(reservation.reservation_id)
+        if not unknown:
+            return ()
+        return await self.lookup.held(state.partition, sorted(unknown))
+
+    def decide(self, state: State, message: Envelope, now: datetime) -> Decision:
+        """See `services.reservation.domain.decisions`."""
+        self._correlation_id = message.correlation_id
+        if isinstance(message.data, UnitsHeld):
+            assert message.position is not None
+            return decisions.open_hold(
+                state,
+                message.data,
+                held_at=message.time,
+                position=message.position,
+                opened_early=self._early,
+            )
+        return decisions.decide(
+            state,
+            cast(Any, message.data),
+            correlation_id=message.correlation_id,
+            now=now,
+            numbers=self.numbers,
+        )
+
+    def evolve(self, state: State, event: object, position: Position, decided_at: datetime) -> None:
+        """See `services.reservation.domain.hold`."""
+        if isinstance(event, ReservationExpired):
+            self.watch.expired((decided_at - event.due_at).total_seconds())
+        hold.evolve(state, cast(Any, event), self._correlation_id, decided_at)
+
+    def due(self, state: State, now: datetime, limit: int) -> Sequence[object]:
+        """Return the holds whose time has run out."""
+        return self._deadlines.due(state, now, limit)
+
+    def next_due(self) -> datetime | None:
+        """Return the earliest deadline."""
+        return self._deadlines.next_at()
+
+    def committed(self, state: State, changes: Sequence[Change], head: Head) -> None:
+        """Keep the deadlines, and what was opened early until its ledger event has come."""
+        taken = head.inputs.get(INVENTORY_EVENTS.name)
+        seq = taken.seq if taken is not None else 0
+        for change in changes:
+            entity = change.entity
+            if isinstance(entity, Reservation) and change.new:
+                if entity.status == "active":
+                    self._deadlines.add(entity)
+                if entity.ledger_seq > seq:
+                    self._early[entity.reservation_id] = entity.ledger_seq
+        if self._early:
+            self._early = {id: at for id, at in self._early.items() if at > seq}
+        self._deadlines.tidy(state)
+        self.watch.holds_open(state.partition, len(state))
+
+    def figures(self, state: State, message: Envelope, head: Head) -> PoolFigures | None:
+        """Figures are the ledger's."""
+        return None

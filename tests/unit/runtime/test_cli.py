@@ -1,0 +1,118 @@
+"""The console commands' frame: which command runs, with which settings, how it ends."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from libs.runtime.cli import Command, CommandFailed, run_command
+from libs.runtime.config import Dsn, ServiceSettings
+
+
+class RunSettings(ServiceSettings):
+    """What running needs."""
+
+
+class OwnerSettings(ServiceSettings):
+    """What migrating needs."""
+
+    inventory_owner_dsn: Dsn
+
+
+def run(settings: ServiceSettings, _: argparse.Namespace) -> int:
+    """Run the service."""
+    print(f"run with {settings.partitions} partitions")
+    return 0
+
+
+def migrate(_: ServiceSettings, __: argparse.Namespace) -> int:
+    """Fail as a migration does."""
+    raise CommandFailed("0002_pre_x.sql failed; see above")
+
+
+def load(_: ServiceSettings, arguments: argparse.Namespace) -> int:
+    """Load a file."""
+    print(f"loaded {arguments.file}")
+    return 7
+
+
+def with_file(parser: argparse.ArgumentParser) -> None:
+    """Add the argument of a command that loads a file."""
+    parser.add_argument("file", help="the file")
+
+
+def call(*arguments: str) -> int:
+    """Call the service's console command."""
+    commands: list[Command[ServiceSettings]] = [
+        Command(name="run", help="Run the service.", settings=RunSettings, run=run),
+        Command(name="migrate", help="Apply migrations.", settings=OwnerSettings, run=migrate),
+        Command(
+            name="load-catalogue",
+            help="Load a catalogue file.",
+            settings=RunSettings,
+            run=load,
+            arguments=with_file,
+        ),
+    ]
+    return run_command(
+        program="ota-inventory",
+        description="Keeps the stock.",
+        commands=commands,
+        arguments=arguments,
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("run",)])
+def test_running_is_the_default(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a command the service runs."""
+    assert 0 == call(*arguments)
+    assert "run with 4 partitions\n" == capsys.readouterr().out
+
+
+def test_a_command_has_its_own_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is the command's own."""
+    assert 7 == call("load-catalogue", "products.json")
+    assert "loaded products.json\n" == capsys.readouterr().out
+
+
+def test_wrong_settings_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that lacks a setting names the variable and ends with 2; others still run."""
+    monkeypatch.delenv("OTA_INVENTORY_OWNER_DSN", raising=False)
+    assert 2 == call("migrate")
+    assert "  OTA_INVENTORY_OWNER_DSN: is not set\n" in capsys.readouterr().err
+    assert 0 == call("run")
+
+
+def test_a_failure_is_told_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the operator can remove is a sentence and exit code 1."""
+    monkeypatch.setenv("OTA_INVENTORY_OWNER_DSN", "postgresql://owner@127.0.0.1/x")
+    assert 1 == call("migrate")
+    assert "0002_pre_x.sql failed; see above\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("load-catalogue", "--help")])
+def test_help_tells_what_there_is(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--help lists commands and their arguments and ends with 0."""
+    with pytest.raises(SystemExit) as ended:
+        call(*arguments)
+    assert 0 == ended.value.code
+    text = capsys.readouterr().out
+    assert "ota-inventory" in text
+    assert "Load a catalogue file." in text
+
+
+def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt command must not run the service."""
+    with pytest.raises(SystemExit) as ended:
+        call("runn")
+    assert 2 == ended.value.code
+    assert "runn" in capsys.readouterr().err
