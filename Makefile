@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 LAUNCHER := $(PYTHON) -m deploy.local
-COMPOSE := docker compose --env-file var/docker.env
+COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo down status logs reset clean doctor test unit lint format bench lock up-docker down-docker

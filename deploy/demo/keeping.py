@@ -17,6 +17,7 @@ EXPIRED_UNITS = 2
 SHORT_HOLD_S = 4
 EXPIRY_WAIT_S = 20
 POLL_S = 0.5
+EXPIRY_CALLS_MAX = 15
 PRODUCT_OF_OTHER_CHANNEL = 101
 UNKNOWN_KEY = "ota_nobody_key_00000"
 
@@ -87,6 +88,7 @@ async def cancel(story: Story) -> None:
 
 async def expire(story: Story) -> None:
     """Hold two units for a few seconds and do nothing."""
+    await story.partner.make_room(calls=EXPIRY_CALLS_MAX)
     before = await story.partner.available(PRODUCT)
     # Whole seconds, rounded up, so that at least SHORT_HOLD_S - 1 of them are left to look.
     ends_at = datetime.fromtimestamp(math.ceil(time.time()) + SHORT_HOLD_S, tz=UTC)

@@ -19,6 +19,8 @@ REQUEST_TIMEOUT_S = 10
 START_TIMEOUT_S = 30
 LIMITED_WAITS_MAX = 2
 LIMITED_WAIT_S_MAX = 61
+ROOM_LOOKS_MAX = 14
+ROOM_PAUSE_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Partner:
         self._base_url = base_url
         self._api_key = api_key
         self.calls = 0
+        self._calls_left: int | None = None
 
     async def send(
         self,
@@ -111,6 +114,20 @@ class Partner:
             )
         return units
 
+    async def make_room(self, *, calls: int) -> None:
+        """Wait, at most 70 s, until so many calls are left in the minute.
+
+        For steps in which a pause for the limit would spoil what is shown.
+        """
+        for _ in range(ROOM_LOOKS_MAX):
+            if self._calls_left is None or self._calls_left >= calls:
+                return
+            self._screen.progress(
+                f"{self._calls_left} calls of the minute are left, waiting for {calls}"
+            )
+            await asyncio.sleep(ROOM_PAUSE_S)
+            await self.send("GET", "/inventory", show=False)
+
     async def await_start(self) -> None:
         """Wait until the stack answers on /healthz; raises StoryBroken after 30 s."""
         started = time.monotonic()
@@ -138,6 +155,8 @@ class Partner:
             ) as response:
                 body = await response.read()
                 answer = Answer(status=response.status, headers=response.headers, body=body)
+                left = response.headers.get("X-RateLimit-Remaining", "")
+                self._calls_left = int(left) if left.isdigit() else None
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise StoryBroken(f"{method} {path} got no answer: {reason}") from error

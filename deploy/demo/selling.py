@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import Counter
 from typing import Any
@@ -281,7 +280,7 @@ async def _ticket_keys(story: Story) -> dict[str, bytes]:
     try:
         async with story.http.get(url) as response:
             document = await response.json()
-        return {row["key_id"]: base64.b64decode(row["public_key"]) for row in document["keys"]}
+        return {row["key_id"]: bytes.fromhex(row["public_key"]) for row in document["keys"]}
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
         raise StoryBroken(f"{url} gives no public keys: {error}") from error
 

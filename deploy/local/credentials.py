@@ -16,14 +16,16 @@ from dotenv import dotenv_values
 
 from deploy.local.settings import SERVICES
 
-# Used by the services, 32 bytes each in hexadecimal. One that is set outside is taken as it is.
-SERVICE_SECRETS: Final = (
-    "OTA_MASTER_KEY",
-    "OTA_API_KEY_PEPPER",
-    "OTA_FINGERPRINT_KEY",
-    "OTA_NUMBERING_KEY",
-    "OTA_TICKET_SIGNING_KEY",
-)
+# Used by the services, 32 bytes each in hexadecimal, and by which of them. One that is set outside
+# is taken as it is.
+SECRET_READERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "OTA_MASTER_KEY": ("gateway",),
+    "OTA_API_KEY_PEPPER": ("gateway",),
+    "OTA_FINGERPRINT_KEY": ("gateway",),
+    "OTA_NUMBERING_KEY": ("reservation", "fulfillment"),
+    "OTA_TICKET_SIGNING_KEY": ("fulfillment",),
+}
+SERVICE_SECRETS: Final = tuple(SECRET_READERS)
 SUPERUSER_PASSWORD: Final = "OTA_POSTGRES_PASSWORD"  # noqa: S105 - a name
 READER_PASSWORD: Final = "OTA_READER_PASSWORD"  # noqa: S105 - a name
 

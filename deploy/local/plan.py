@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local.credentials import SERVICE_SECRETS, dsns
+from deploy.local.credentials import SECRET_READERS, SERVICE_SECRETS, dsns
 from deploy.local.kafka import Broker
 from deploy.local.postgres import Cluster
 from deploy.local.processes import Command
@@ -92,10 +92,12 @@ def service_environment(
 
 
 def own_environment(*, environment: Mapping[str, str], service: str, owner: bool) -> dict[str, str]:
-    """Return the environment without other services' credentials; those of the migration role only
-    if asked for.
+    """Return the environment without what only other services may know.
+
+    The credentials of the migration role are left in only if *owner* asks for them.
     """
-    hidden = {f"OTA_{name.upper()}_DSN" for name in SERVICES if name != service}
+    hidden = {name for name, readers in SECRET_READERS.items() if service not in readers}
+    hidden |= {f"OTA_{name.upper()}_DSN" for name in SERVICES if name != service}
     hidden |= {f"OTA_{name.upper()}_OWNER_DSN" for name in SERVICES if name != service or not owner}
     return {name: text for name, text in environment.items() if name not in hidden}
 

@@ -14,12 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from deploy.local.credentials import (
-    READER_PASSWORD,
-    SUPERUSER_PASSWORD,
-    app_password,
-    owner_password,
-)
+from deploy.local.credentials import SUPERUSER_PASSWORD
 from deploy.local.machine import postgres_major
 from deploy.local.processes import (
     Command,
@@ -29,7 +24,10 @@ from deploy.local.processes import (
     stop_leftover,
     wait_until,
 )
-from deploy.local.settings import SERVICES
+from deploy.local.settings import CHECKOUT, SERVICES
+
+# Shared with docker-compose.yml: one truth about who may do what.
+_SCRIPTS: Final = CHECKOUT / "deploy" / "postgres"
 
 # PostgreSQL refuses to run as root; this is the account that its Debian package brings.
 ACCOUNT: Final = "postgres"
@@ -176,23 +174,29 @@ class Cluster:
         )
         return ended.returncode == 0
 
-    def run_sql(self, *, script: str, database: str = "postgres") -> str:
+    def run_sql(
+        self,
+        *,
+        script: str,
+        database: str = "postgres",
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
         """Run a psql script as superuser and return what it printed, unaligned.
 
         Raises PostgresError with the server's words at the first statement that fails.
         """
         ended = subprocess.run(
             [
-                str(self.binaries / "psql"),
-                *("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
+                *(str(self.binaries / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
+                *(f"--variable={name}={text}" for name, text in (variables or {}).items()),
                 *("-h", self.connect_host, "-p", str(self.port)),
                 *("-U", "postgres", "-d", database, "-f", "-"),
             ],
-            # Through standard input and the environment, so that no password shows in a list of
-            # processes.
+            # Through standard input and the environment: no password shows in a list of processes.
             input=script,
             env={
                 **os.environ,
+                **self.secrets_by_name,
                 "PGPASSWORD": self.secrets_by_name[SUPERUSER_PASSWORD],
                 "PGCONNECT_TIMEOUT": "5",
                 "PGOPTIONS": "--client-min-messages=warning",
@@ -213,7 +217,7 @@ class Cluster:
 
     def ensure_roles(self) -> None:
         """Make the roles that are missing and set every password again."""
-        self.run_sql(script=_roles(secrets_by_name=self.secrets_by_name))
+        self.run_sql(script=(_SCRIPTS / "roles.sql").read_text(encoding="utf-8"))
 
     def create_databases(
         self,
@@ -223,19 +227,18 @@ class Cluster:
         template_suffix: str | None = None,
     ) -> None:
         """Make the services' databases that are missing, empty or as copies of another set."""
+        variables = {"services": ",".join(services), "suffix": suffix}
+        if template_suffix is not None:
+            variables["template_suffix"] = template_suffix
         self.run_sql(
-            script="".join(
-                _database(service=name, suffix=suffix, template_suffix=template_suffix)
-                for name in services
-            )
+            script=(_SCRIPTS / "databases.sql").read_text(encoding="utf-8"), variables=variables
         )
 
     def drop_databases(self, *, services: Iterable[str] = SERVICES, suffix: str = "") -> None:
         """Drop the services' databases, ending the sessions that are on them."""
         self.run_sql(
             script="".join(
-                f'DROP DATABASE IF EXISTS "ota_{name}{suffix}" WITH (FORCE);\n'
-                for name in services
+                f'DROP DATABASE IF EXISTS "ota_{name}{suffix}" WITH (FORCE);\n' for name in services
             )
         )
 
@@ -255,32 +258,3 @@ def _working_folder(*, pid: int) -> Path | None:
         return Path(f"/proc/{pid}/cwd").resolve(strict=True)
     except OSError:
         return None
-
-
-def _roles(*, secrets_by_name: Mapping[str, str]) -> str:
-    passwords = {"ota_reader": secrets_by_name[READER_PASSWORD]}
-    for name in SERVICES:
-        passwords[f"ota_{name}_owner"] = secrets_by_name[owner_password(service=name)]
-        passwords[f"ota_{name}_app"] = secrets_by_name[app_password(service=name)]
-    script = ["REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;\n"]
-    for role, password in passwords.items():
-        script.append(
-            f"SELECT 'CREATE ROLE \"{role}\"' "
-            f"WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') \\gexec\n"
-            f"ALTER ROLE \"{role}\" LOGIN PASSWORD '{password}';\n"
-        )
-    script.append('ALTER ROLE "ota_reader" SET default_transaction_read_only = on;\n')
-    return "".join(script)
-
-
-def _database(*, service: str, suffix: str, template_suffix: str | None) -> str:
-    database = f"ota_{service}{suffix}"
-    owner = f"ota_{service}_owner"
-    template = "template1" if template_suffix is None else f"ota_{service}{template_suffix}"
-    return (
-        f'SELECT \'CREATE DATABASE "{database}" OWNER "{owner}" TEMPLATE "{template}"\' '
-        f"WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec\n"
-        # Only its own service and the reader may even connect.
-        f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC;\n'
-        f'GRANT CONNECT ON DATABASE "{database}" TO "ota_{service}_app", "ota_reader";\n'
-    )

@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
-from pydantic_core import to_json
 
 from libs.events import codec
 from libs.events.behaviour import Behaviour
@@ -43,6 +42,7 @@ from libs.events.ports import (
     Write,
 )
 from libs.events.registry import Unreadable
+from libs.events.stored import meta_of
 from libs.events.topics import BY_NAME, DEAD_LETTERS, GATEWAY_REPLIES
 from libs.kernel.state import State
 
@@ -433,7 +433,7 @@ class PartitionLoop:
             data=event,
             position=position,
         )
-        meta, data, subject = _meta(envelope), body.decode(), _subject(event)
+        meta, data, subject = meta_of(envelope), body.decode(), _subject(event)
         hash = chain_hash(
             previous=stage.head.hash,
             source=envelope.source,
@@ -629,22 +629,6 @@ def _asker(row: AnswerRow, head: Head) -> Envelope:
         fingerprint=row.fingerprint,
         reply_to=row.reply_to,
     )
-
-
-def _meta(envelope: Envelope) -> str:
-    """Return what is stored beside an event's data: cause, actor, trace, waiting gateway."""
-    actor = envelope.actor
-    meta = {
-        "correlation_id": envelope.correlation_id,
-        "causation_id": envelope.causation_id,
-        "partner_id": actor.partner_id if actor else None,
-        "key_id": actor.key_id if actor else None,
-        "request_id": actor.request_id if actor else None,
-        "traceparent": envelope.traceparent,
-        "fingerprint": envelope.fingerprint,
-        "reply_to": envelope.reply_to,
-    }
-    return to_json(meta).decode()
 
 
 def _subject(event: object) -> str:

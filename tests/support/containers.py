@@ -95,13 +95,23 @@ class ContainerCluster(Cluster):
     container: DockerContainer | None = None
 
     def probe(self) -> bool:
-        """Return whether the server takes sessions through TCP, which its own set-up phase does not."""
+        """Return whether it takes sessions through TCP, which it does not while it is set up."""
         return self._execute(["pg_isready", "-q", "-h", _HOST])[0] == 0
 
-    def run_sql(self, *, script: str, database: str = "postgres") -> str:
+    def run_sql(
+        self,
+        *,
+        script: str,
+        database: str = "postgres",
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
         """Run a psql script as superuser and return what it printed, unaligned."""
-        psql = "psql -X -q -A -t -v ON_ERROR_STOP=1 -U postgres -f -"
-        piped = f"printf %s {shlex.quote(script)} | {psql} -d {shlex.quote(database)}"
+        psql = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"]
+        psql += [f"--variable={name}={text}" for name, text in (variables or {}).items()]
+        psql += ["-d", database, "-f", "-"]
+        # The only way in for standard input; the container is ours alone.
+        secrets = [f"{name}={text}" for name, text in self.secrets_by_name.items()]
+        piped = f"printf %s {shlex.quote(script)} | env {shlex.join([*secrets, *psql])}"
         code, output = self._execute(["sh", "-c", piped])
         if code != 0:
             raise PostgresError(output)
@@ -110,7 +120,7 @@ class ContainerCluster(Cluster):
     def _execute(self, words: list[str]) -> tuple[int, str]:
         assert self.container is not None
         ended = self.container.exec(words)
-        return ended.exit_code, ended.output.decode(errors="replace")
+        return ended.exit_code or 0, ended.output.decode(errors="replace")
 
 
 def container_backend(*, folder: Path, secrets_by_name: Mapping[str, str]) -> Backend:

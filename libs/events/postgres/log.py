@@ -16,8 +16,7 @@ from typing import Any
 
 import asyncpg
 
-from libs.events.envelope import Actor, Envelope, Position
-from libs.events.messages import MESSAGES
+from libs.events.envelope import Envelope, Position
 from libs.events.ports import (
     AnswerRow,
     Fenced,
@@ -27,6 +26,7 @@ from libs.events.ports import (
     Write,
 )
 from libs.events.postgres.tables import Row, Table
+from libs.events.stored import envelope_of
 from libs.kernel.state import Entity, State
 from libs.runtime.postgres import acquire, connect
 
@@ -261,25 +261,14 @@ def _statement(parts: Sequence[str], tables: Mapping[type, Table]) -> str:
 
 def event_envelope(row: Row, *, source: str) -> Envelope:
     """Return the envelope of a stored event; raises Unreadable for a body of the wrong shape."""
-    meta = json.loads(row["meta"])
-    position = Position(row["generation"], row["partition"], row["seq"])
-    actor = None
-    if meta["partner_id"] is not None:
-        actor = Actor(
-            partner_id=meta["partner_id"], key_id=meta["key_id"], request_id=meta["request_id"]
-        )
-    return Envelope(
-        id=position.event_id(),
+    return envelope_of(
         source=source,
-        time=row["decided_at"],
-        data=MESSAGES.read(name=row["type"], version=row["version"], body=row["data"]),
-        correlation_id=meta["correlation_id"],
-        causation_id=meta["causation_id"],
-        actor=actor,
-        traceparent=meta["traceparent"],
-        fingerprint=meta["fingerprint"],
-        reply_to=meta["reply_to"],
-        position=position,
+        position=Position(row["generation"], row["partition"], row["seq"]),
+        type=row["type"],
+        version=row["version"],
+        decided_at=row["decided_at"],
+        meta=row["meta"],
+        data=row["data"],
     )
 
 

@@ -174,9 +174,7 @@ class Availability:
         if self._loaded_at >= since:
             return False
         heard = self._heard
-        return any(
-            partition not in heard or heard[partition][0] < since for _, partition in pools
-        )
+        return any(partition not in heard or heard[partition][0] < since for _, partition in pools)
 
     async def _ask(self) -> None:
         """Read the view, at most once in a quarter of a second; all who wait share it."""

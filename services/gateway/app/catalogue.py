@@ -29,6 +29,7 @@ class CatalogueView:
         self._products: dict[int, Product] = {}
         self._pools: dict[tuple[int, str], PoolPlan] = {}
         self._pools_by_number: dict[int, PoolPlan] = {}
+        self._pools_by_product: dict[int, tuple[PoolPlan, ...]] = {}
         self.version = 0
         self.currency = ""
 
@@ -51,7 +52,13 @@ class CatalogueView:
 
     def pools_of(self, product_id: int) -> tuple[PoolPlan, ...]:
         """Return the pools of a product in all channels."""
-        return tuple(plan for plan in self._pools.values() if plan.product_id == product_id)
+        return self._pools_by_product.get(product_id, ())
+
+    def pools_in(self, channel: str | None) -> tuple[PoolPlan, ...]:
+        """Return the pools of a channel, or all of them."""
+        return tuple(
+            plan for plan in self._pools_by_number.values() if channel in (None, plan.channel)
+        )
 
     def want(self, version: int) -> None:
         """Learn that *version* is the current one; `run` loads it."""
@@ -67,6 +74,10 @@ class CatalogueView:
         self._products = {product.product_id: product for product in catalogue.products}
         self._pools = {(plan.product_id, plan.channel): plan for plan in catalogue.pools}
         self._pools_by_number = {plan.pool_no: plan for plan in catalogue.pools}
+        self._pools_by_product = {
+            product_id: tuple(plan for plan in catalogue.pools if plan.product_id == product_id)
+            for product_id in self._products
+        }
         self.version = catalogue.version
         self.currency = catalogue.products[0].prices.currency if catalogue.products else "HKD"
 

@@ -25,7 +25,7 @@ _DIGITS_MAX = 18
 
 
 def encode_marks(marks: Marks) -> str:
-    """Return *marks* as the value of ``OTA-Position``; opaque to clients, stable for equal marks."""
+    """Return *marks* as the value of ``OTA-Position``: opaque to clients, equal for equal marks."""
     return ",".join(
         f"{source}.{generation}.{partition}.{seq}"
         for (source, partition), (generation, seq) in sorted(marks.items())

@@ -54,8 +54,9 @@ class ViewProgress:
             return
         try:
             async with asyncio.timeout_at(deadline):
+                # Nothing tells us of another service's commit: this is a poll.
                 while not await self.ask(wanted):
-                    await asyncio.sleep(POLL_S)
+                    await asyncio.sleep(POLL_S)  # noqa: ASYNC110
         except TimeoutError:
             raise ViewBehind("the view has not reached what was answered") from None
 

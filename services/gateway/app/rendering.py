@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 from pydantic_core import to_json
@@ -26,16 +26,24 @@ class TicketLike(Protocol):
     """What an issued ticket and a stored one have in common."""
 
     @property
-    def ticket_code(self) -> str: ...
+    def ticket_code(self) -> str:
+        """The number on the ticket."""
+        ...
+
     @property
-    def qr_token(self) -> str: ...
+    def qr_token(self) -> str:
+        """The signed text in its QR code."""
+        ...
+
     @property
-    def customer_type(self) -> str: ...
+    def customer_type(self) -> str:
+        """Whom it is for."""
+        ...
 
 
 def instant(at: datetime) -> str:
     """Return an instant as ISO 8601 in UTC with ``Z``, always with six decimals."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def snapshot(*, prices: PriceRules, captured_at: datetime) -> Json:

@@ -1,4 +1,4 @@
-"""Holds of a partner: placed, activated, cancelled, read.
+"""Holds of a partner: placed, activated, cancelled.
 
 The gateway decides none of this. It checks what can be known without the ledger, sends
 a command, and turns the answer into the contract's words.
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol, assert_never
+from typing import Protocol
 
 from libs.events.contracts.fulfillment import OrderConfirmed
 from libs.events.contracts.inventory import HoldPlaced, HoldRefused, HoldReleased, PlaceHold
@@ -27,45 +27,12 @@ from services.gateway.app import refusals, rendering
 from services.gateway.app.call import Call, Outcome, Write
 from services.gateway.app.catalogue import CatalogueView
 from services.gateway.app.commands import Commands
-from services.gateway.app.positions import AnsweredPositions
-from services.gateway.app.progress import POLL_S, ViewProgress
+from services.gateway.app.reservation_reads import HoldView, ReservationView
 from services.gateway.app.sealing import Person, Sealer
-from services.gateway.domain.failure import StoreUnavailable, ViewBehind
+from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import KeyedHashes
-from services.gateway.domain.paging import AskedPage, PageRequest, finish_page, start_page
-from services.gateway.domain.records import (
-    HoldRecord,
-    ReservationFilter,
-    ReservationRecord,
-    ReservationStatus,
-    Slice,
-)
 from services.gateway.domain.refusal import Refusal
 from services.gateway.domain.visit import bookable, bookable_since
-
-
-class ReservationView(Protocol):
-    """The reservation service's read view."""
-
-    async def reservation(
-        self, *, partner_id: str, reservation_id: str
-    ) -> ReservationRecord | None:
-        """Return a partner's reservation; raises StoreUnavailable."""
-        ...
-
-    async def reservations(
-        self, *, partner_id: str, which: ReservationFilter, rows: Slice
-    ) -> tuple[Sequence[ReservationRecord], int]:
-        """Return rows, newest first, and how many there are in all; raises StoreUnavailable."""
-        ...
-
-
-class HoldView(Protocol):
-    """The inventory service's read view."""
-
-    async def hold(self, *, partner_id: str, reservation_id: str) -> HoldRecord | None:
-        """Return a partner's hold as the ledger knows it; raises StoreUnavailable."""
-        ...
 
 
 class QrImages(Protocol):
@@ -100,15 +67,6 @@ class ActivateRequest:
     special_requests: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReservationsAsked:
-    """Which reservations a partner asks for; *status* None means all of them."""
-
-    status: ReservationStatus | None
-    product_id: int | None
-    customer_reference: str | None
-
-
 class Reservations:
     """The use cases around holds."""
 
@@ -121,8 +79,6 @@ class Reservations:
         hashes: KeyedHashes,
         view: ReservationView,
         holds: HoldView,
-        progress: ViewProgress,
-        positions: AnsweredPositions,
         images: QrImages,
         now: Callable[[], datetime],
     ) -> None:
@@ -132,8 +88,6 @@ class Reservations:
         self._hashes = hashes
         self._view = view
         self._holds = holds
-        self._progress = progress
-        self._positions = positions
         self._images = images
         self._now = now
         self._rendering = rendering.HoldRendering()
@@ -151,7 +105,7 @@ class Reservations:
             ids.reservation_id(command_id=write.command_id, pool_no=pool.pool_no) if pool else None
         )
         doubt = self._doubt(asked)
-        if doubt is not None and not await self._placed_before(write, reservation_id, asked):
+        if doubt is not None and not await self._placed_before(write.call, reservation_id, asked):
             return Outcome(content=doubt)
         product = self._catalogue.product(asked.product_id)
         if pool is None or reservation_id is None or product is None:
@@ -199,9 +153,10 @@ class Reservations:
         """
         caller = write.call.caller
         pool = self._pool_of(write.call, reservation_id)
-        doubt = refusals.visit_date(asked.visit_date, bookable_now=self._bookable(asked.visit_date))
-        if doubt is not None and not await self._ended_since(write, reservation_id, asked):
-            return Outcome(content=doubt)
+        if not self._bookable(asked.visit_date) and not await self._ended_since(
+            write.call, reservation_id, asked.visit_date
+        ):
+            return Outcome(content=refusals.VISIT_DATE)
         if pool is None:
             return Outcome(content=refusals.RESERVATION_NOT_FOUND)
         reply = await self._commands.submit(
@@ -264,3 +219,60 @@ class Reservations:
                 return _answered(reply, refusals.of_reservation(refused))
             case answer:
                 raise TypeError(f"no answer to CancelReservation: {type(answer).__name__}")
+
+    def _doubt(self, asked: ReserveRequest) -> Refusal | None:
+        """Say why a first request is refused here; a repeat gets its first answer all the same."""
+        if not self._bookable(asked.visit_date):
+            return refusals.VISIT_DATE
+        product = self._catalogue.product(asked.product_id)
+        return None if product is not None and product.active else refusals.PRODUCT_NOT_FOUND
+
+    async def _placed_before(
+        self, call: Call, reservation_id: str | None, asked: ReserveRequest
+    ) -> bool:
+        if reservation_id is None:
+            return False
+        hold = await self._holds.hold(
+            partner_id=call.caller.partner_id, reservation_id=reservation_id
+        )
+        return hold is not None and self._bookable_since(asked.visit_date, hold.held_at)
+
+    async def _ended_since(self, call: Call, reservation_id: str, visit_date: date | None) -> bool:
+        if ids.pool_no_of(reservation_id) is None:
+            return False
+        record = await self._view.reservation(
+            partner_id=call.caller.partner_id, reservation_id=reservation_id
+        )
+        ended_at = record.ended_at if record else None
+        return ended_at is not None and self._bookable_since(visit_date, ended_at)
+
+    def _bookable(self, on: date | None) -> bool:
+        return on is None or bookable(on=on, now=self._now())
+
+    def _bookable_since(self, on: date | None, then: datetime) -> bool:
+        return on is None or bookable_since(on=on, then=then, now=self._now())
+
+    def _pool_of(self, call: Call, reservation_id: str) -> PoolPlan | None:
+        """Return the pool inside an id; None if the reservation can't be this caller's."""
+        pool_no = ids.pool_no_of(reservation_id)
+        pool = self._catalogue.pool_numbered(pool_no) if pool_no is not None else None
+        return pool if pool is not None and pool.channel == call.caller.channel else None
+
+    def _reference_hash(self, call: Call, reference: str | None) -> str | None:
+        if reference is None:
+            return None
+        return self._hashes.reference(
+            kind="customer", partner_id=call.caller.partner_id, text=reference
+        )
+
+    async def _draw(self, call: Call, confirmed: OrderConfirmed) -> list[str]:
+        """Draw the tickets' codes; what can't be drawn in time is there for a repeat."""
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                return await self._images.render([ticket.qr_token for ticket in confirmed.tickets])
+        except (TimeoutError, RuntimeError) as error:
+            raise OutcomeUnknown("the tickets' images were not ready in time") from error
+
+
+def _answered(reply: Reply, content: bytes | Refusal, *, resource_id: str | None = None) -> Outcome:
+    return Outcome(content=content, reply=reply, replayed=reply.replayed, resource_id=resource_id)

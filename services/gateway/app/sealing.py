@@ -48,7 +48,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """Sealed data in the clear; after an erasure there are none, and *erased_at* says since when."""
+    """Sealed data in the clear; after an erasure, at *erased_at*, there are none."""
 
     fields: Mapping[str, str | None]
     erased_at: datetime | None = None

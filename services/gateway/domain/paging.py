@@ -10,12 +10,14 @@ import base64
 import binascii
 import hmac
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from services.gateway.domain.keyed_hash import KeyedHashes
 from services.gateway.domain.records import Slice
+from services.gateway.domain.refusal import Refusal, invalid_parameter
 
 SIZE_DEFAULT = 20
 SIZE_MAX = 100
@@ -27,8 +29,17 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskedPage:
+    """What a client asked for, before its cursor was looked at; None is not given."""
+
+    page: int = 1
+    size: int | None = None
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """Which page a client asked for; *after* is set when it walks with a cursor."""
+    """Which page to read; *after* is set when the client walks with a cursor."""
 
     page: int
     size: int
@@ -52,9 +63,52 @@ class Page(Generic[Row]):
     next_cursor: str | None
 
 
-def encode_cursor(
-    *, hashes: KeyedHashes, scope: str, page: int, after: tuple[datetime, str]
-) -> str:
+Place = tuple[datetime, str]
+"""What lists are ordered by: a row's time, newest first, then its id."""
+
+
+def start_page(
+    *, hashes: KeyedHashes, scope: str, asked: AskedPage, size_default: int = SIZE_DEFAULT
+) -> PageRequest | Refusal:
+    """Return which page to read, or refuse a cursor that is not of this list."""
+    size = asked.size or size_default
+    if asked.cursor is None:
+        return PageRequest(page=asked.page, size=size)
+    decoded = decode_cursor(hashes=hashes, scope=scope, cursor=asked.cursor)
+    if decoded is None:
+        return invalid_parameter(
+            "cursor", "must be a next_cursor of this list, with the same filters"
+        )
+    page, after = decoded
+    return PageRequest(page=page, size=size, after=after)
+
+
+def finish_page(
+    *,
+    hashes: KeyedHashes,
+    scope: str,
+    request: PageRequest,
+    rows: Sequence[Row],
+    total: int,
+    place: Callable[[Row], Place],
+) -> Page[Row]:
+    """Return the page that *rows* make, which were read by the request's slice."""
+    shown = tuple(rows[: request.size])
+    has_more = len(rows) > request.size
+    return Page(
+        rows=shown,
+        total=total,
+        request=request,
+        has_more=has_more,
+        next_cursor=encode_cursor(
+            hashes=hashes, scope=scope, page=request.page + 1, after=place(shown[-1])
+        )
+        if has_more
+        else None,
+    )
+
+
+def encode_cursor(*, hashes: KeyedHashes, scope: str, page: int, after: Place) -> str:
     """Return the cursor of page number *page*, which follows the row *after*."""
     at, row_id = after
     payload = json.dumps([page, at.isoformat(), row_id], separators=(",", ":")).encode()
@@ -62,9 +116,7 @@ def encode_cursor(
     return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
-def decode_cursor(
-    *, hashes: KeyedHashes, scope: str, cursor: str
-) -> tuple[int, tuple[datetime, str]] | None:
+def decode_cursor(*, hashes: KeyedHashes, scope: str, cursor: str) -> tuple[int, Place] | None:
     """Return page number and last row of a cursor, None if it is not ours for this *scope*."""
     if not 0 < len(cursor) <= CURSOR_LENGTH_MAX or not cursor.isascii():
         return None
