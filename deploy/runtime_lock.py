@@ -1,7 +1,8 @@
 """Cuts a part out of requirements.lock, hashes and all: what some packages need, and nothing else.
 
-The lock is made for everything that developers use. An image has no use for linters and tests, and
-`pip install --require-hashes` cannot choose; so the part is followed along the lock's own "via" notes.
+The lock is made for everything that developers use. An image has no use for linters and tests,
+and `pip install --require-hashes` cannot choose; so the part is followed along the lock's own
+"via" notes.
 Standard library only, because it runs before anything is installed.
 
     python deploy/runtime_lock.py pyproject.toml requirements.lock            what the services need
@@ -48,7 +49,10 @@ def parse(*, lock: str) -> dict[str, Entry]:
 
 
 def needed(*, entries: dict[str, Entry], roots: set[str]) -> set[str]:
-    """Return the roots and all that they need, directly or not. Raises LockError on an unknown root."""
+    """Return the roots and all that they need, directly or not.
+
+    Raises LockError on a root that the lock does not have.
+    """
     if missing := roots - entries.keys():
         raise LockError(f"not in the lock: {', '.join(sorted(missing))} (run `make lock`)")
     found = set(roots)

@@ -64,8 +64,9 @@ class LoopWatch:
 
     metrics: Metrics
 
-    def decided(self, *, events: Sequence[str], answers: Sequence[str]) -> None:
+    def decided(self, *, events: Sequence[str], answers: Sequence[str], replayed: int) -> None:
         """See `libs.events.writer.Watch`."""
+        self.metrics.replayed_answers.inc(replayed)
         self.metrics.batch_messages.observe(max(len(events), len(answers)))
         for event in events:
             self.metrics.events_appended.labels(event).inc()
@@ -79,10 +80,6 @@ class LoopWatch:
     def dropped_stale(self) -> None:
         """See `libs.events.writer.Watch`."""
         self.metrics.stale_commands_dropped.inc()
-
-    def replayed(self) -> None:
-        """See `libs.events.writer.Watch`."""
-        self.metrics.replayed_answers.inc()
 
     def parked(self, topic: str) -> None:
         """See `libs.events.writer.Watch`."""

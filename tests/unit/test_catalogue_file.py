@@ -19,7 +19,6 @@ DEVELOPMENT = Path(__file__).parents[2] / "deploy" / "catalogue" / "development.
 
 SMALL = """\
 version = 3
-rule_version = 2
 currency = "HKD"
 special_dates = [
   { date = 2026-12-31, adult_multiplier = 1.5 },
@@ -223,7 +222,7 @@ def test_small_file_becomes_a_catalogue() -> None:
         AddOn(addon_id="tokens", name="Tokens", unit_price_minor=10, tokens=1),
     ) == catalogue.addons
     (product,) = catalogue.products
-    assert (31_810, 32_000, 0, 100, 2) == (
+    assert (31_810, 32_000, 0, 100, 3) == (
         product.prices.adult_weekday_minor,
         product.prices.adult_weekend_minor,
         product.prices.child_minor,
@@ -283,7 +282,7 @@ def test_small_file_becomes_a_catalogue() -> None:
         ("pool_no = 2", "pool_no = 0", "pools[1].pool_no", "greater than or equal to 1"),
         ("pool_no = 2", "pool_no = 65536", "pools[1].pool_no", "less than or equal to 65535"),
         ('"direct"', '"ota"', "pools[1].channel", "pools[0]"),
-        ('"direct"', '"web"', "pools[1].channel", "'direct' or 'ota'"),
+        ('"direct"', '"Web"', "pools[1].channel", "pattern"),
         ("partition = 63", "partition = 64", "pools[1].partition", "less than 64"),
         ("partition = 63", "partition = -1", "pools[1].partition", "greater than or equal to 0"),
         ("units = 10 ", "units = -10 ", "pools[0].units", "greater than or equal to 0"),
@@ -342,7 +341,7 @@ def test_repeated_addon_is_refused() -> None:
 
 def test_text_that_is_not_toml_is_refused_with_its_line() -> None:
     """A slip of the pen is found by its line."""
-    message = refusal("version = 1\nrule_version =\n")
+    message = refusal("version = 1\nproducts =\n")
     assert message.startswith("c.toml: is not TOML: ")
     assert "line 2" in message
 

@@ -107,7 +107,7 @@ def test_keys_are_not_in_the_repr() -> None:
         ('partner_id = "harbour"\n', "", "partners[0].partner_id", "required"),
         ('"harbour"', '"Harbour Travel"', "partners[0].partner_id", "pattern"),
         ('"Harbour Travel"', '""', "partners[0].name", "at least 1"),
-        ('"ota"', '"web"', "partners[0].channel", "'direct' or 'ota'"),
+        ('"ota"', '"Ota!"', "partners[0].channel", "pattern"),
         ("= 60", "= 0", "partners[0].calls_per_minute", "greater than or equal to 1"),
         ("= 60", '= "60"', "partners[0].calls_per_minute", "valid integer"),
         ("orders:read", "order:read", "partners[0].permissions[1]", "'orders:read'"),

@@ -8,9 +8,10 @@ partition, because its fetcher does not ask again while anything is undrained.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -95,6 +96,16 @@ class KafkaFeeds:
                 self._feeds[partition].put(arrived)
             while any(feed.full for feed in self._feeds.values()):  # noqa: ASYNC110 - rare
                 await asyncio.sleep(LINGER_S)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the pump running while the context is open."""
+        async with asyncio.TaskGroup() as group:
+            pumping = group.create_task(self.pump(), name="pump")
+            try:
+                yield
+            finally:
+                pumping.cancel()
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -188,24 +199,29 @@ class KafkaFeed:
 
     async def take(self, *, timeout_s: float) -> list[Received]:
         """See `libs.events.ports.Feed.take`."""
-        if not self._ready():
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                if not self._lazy_since:
-                    return []
-        if self._lost:
-            topic, self._lost = self._lost, ""
-            raise FeedLost(f"{topic} partition {self._partition}: the broker has lost records")
-        self._lazy_since = None
-        taken: list[Received] = []
-        for topic in self._event_topics:
-            taken += await self._drain(topic, EVENTS_MAX)
-        if self._command_topic is not None:
-            taken += await self._drain(self._command_topic, COMMANDS_MAX)
-        return taken
+        deadline = time.monotonic() + timeout_s
+        while True:
+            await self._something(deadline)
+            if self._lost:
+                topic, self._lost = self._lost, ""
+                raise FeedLost(f"{topic} partition {self._partition}: the broker has lost records")
+            self._lazy_since = None
+            taken: list[Received] = []
+            for topic in self._event_topics:
+                taken += await self._drain(topic, EVENTS_MAX)
+            if self._command_topic is not None:
+                taken += await self._drain(self._command_topic, COMMANDS_MAX)
+            if taken or time.monotonic() >= deadline:
+                return taken
+
+    async def _something(self, deadline: float) -> None:
+        """Wait until something should be taken, or until *deadline*."""
+        if self._ready():
+            return
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await self._wake.wait()
 
     def _ready(self) -> bool:
         """Whether something waits that should not wait longer."""

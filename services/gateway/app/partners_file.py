@@ -90,7 +90,7 @@ class _Row(BaseModel):
 class _PartnerRow(_Row):
     partner_id: str = Field(pattern=r"^[a-z][a-z0-9_]{1,63}$")
     name: str = Field(min_length=1, max_length=100)
-    channel: Literal["direct", "ota"]
+    channel: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
     permissions: list[Permission] = Field(max_length=50)
     calls_per_minute: int = Field(ge=1, le=10_000_000)
     keys: list[Key] = Field(min_length=1, max_length=10)

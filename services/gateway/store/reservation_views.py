@@ -1,0 +1,88 @@
+"""The reservation service's read views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from services.gateway.domain.records import ReservationFilter, ReservationRecord, Slice
+from services.gateway.store.conditions import Conditions
+from services.gateway.store.database import Pool, borrowed
+from services.gateway.store.documents import prices_of
+
+_COLUMNS = """
+SELECT reservation_id, product_id, quantity, status, held_at, expires_at,
+       prices::text AS prices, visit_date, order_id, ended_at
+"""
+_FROM = "FROM read_v1.reservation"
+_EXPIRED = """
+SELECT count(*)::int AS expired, max(ended_at) AS last FROM read_v1.reservation
+ WHERE partner_id = $1 AND status = 'expired' AND ($2::timestamptz IS NULL OR ended_at > $2)
+"""
+
+
+class ReservationViews:
+    """See the Protocols of `services.gateway.app.reservation_reads` and `cleanup`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def reservation(
+        self, *, partner_id: str, reservation_id: str
+    ) -> ReservationRecord | None:
+        """Return a partner's reservation; raises StoreUnavailable."""
+        async with borrowed(self._pool) as connection:
+            row = await connection.fetchrow(
+                f"{_COLUMNS} {_FROM} WHERE reservation_id = $1 AND partner_id = $2",
+                reservation_id,
+                partner_id,
+            )
+        return None if row is None else _record(row)
+
+    async def reservations(
+        self, *, partner_id: str, which: ReservationFilter, rows: Slice
+    ) -> tuple[Sequence[ReservationRecord], int]:
+        """Return rows, newest first, and how many there are in all; raises StoreUnavailable."""
+        where = Conditions()
+        where.equal("partner_id", partner_id)
+        where.equal("status", which.status)
+        where.equal("product_id", which.product_id)
+        where.equal("customer_reference_hash", which.customer_reference_hash)
+        async with borrowed(self._pool) as connection:
+            total = await connection.fetchval(f"SELECT count(*) {_FROM} {where}", *where.values)
+            where.after("held_at", "reservation_id", rows.after)
+            found = await connection.fetch(
+                f"{_COLUMNS} {_FROM} {where} ORDER BY held_at DESC, reservation_id"
+                f" {where.limit(rows)}",
+                *where.values,
+            )
+        return [_record(row) for row in found], total
+
+    async def expired_since(
+        self, *, partner_id: str, since: datetime | None
+    ) -> tuple[int, datetime | None]:
+        """Count holds that ran out after *since*, and say when the last did.
+
+        Raises StoreUnavailable.
+        """
+        async with borrowed(self._pool) as connection:
+            row = await connection.fetchrow(_EXPIRED, partner_id, since)
+        assert row is not None  # an aggregate always has a row
+        return row["expired"], row["last"]
+
+
+def _record(row: asyncpg.Record) -> ReservationRecord:
+    return ReservationRecord(
+        reservation_id=row["reservation_id"],
+        product_id=row["product_id"],
+        quantity=row["quantity"],
+        status=row["status"],
+        held_at=row["held_at"],
+        expires_at=row["expires_at"],
+        prices=prices_of(row["prices"]),
+        visit_date=row["visit_date"],
+        order_id=row["order_id"],
+        ended_at=row["ended_at"],
+    )

@@ -1,0 +1,81 @@
+"""The three deciding services of a test session, to be ended and started again at will."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from deploy.local.settings import CHECKOUT
+from tests.support.client import Partner, connected_partner
+from tests.support.ledger import DECIDING, Books, broken_promises, read_books, settled, violations
+from tests.support.stack import ServiceProcess, Stack
+
+CATALOGUE = str(CHECKOUT / "deploy" / "catalogue" / "development.toml")
+
+
+class Deciders:
+    """Inventory, reservation and fulfillment on one set of data; tests share them."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.processes: dict[str, ServiceProcess] = {}
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Return what finds the data."""
+        return self.stack.env
+
+    def fresh(self) -> None:
+        """Begin anew with the development catalogue and nothing sold."""
+        self.processes.clear()
+        self.stack.fresh_data()
+        for name in DECIDING:
+            self.start(name)
+        for process in self.processes.values():
+            process.wait_ready()
+        self.stack.run_command("inventory", "load-catalogue", CATALOGUE)
+
+    def ensure(self) -> None:
+        """Start what is missing: servers or services that a test has ended."""
+        if not self.processes:
+            self.fresh()
+        self.stack.postgres.start()
+        self.stack.kafka.start()
+        for name in DECIDING:
+            self.start(name)
+        for process in self.processes.values():
+            process.wait_ready()
+
+    def start(self, name: str, *, kill_at: str | None = None) -> ServiceProcess:
+        """Start a service unless it runs; with a crash point it is a process of its own."""
+        process = self.processes.get(name)
+        if process is None or kill_at is not None:
+            process = self.stack.service(name, env={"OTA_KILL_AT": kill_at} if kill_at else None)
+        if kill_at is None:
+            self.processes[name] = process
+        process.start()
+        return process
+
+    def kill(self, name: str) -> None:
+        """Kill a service with SIGKILL."""
+        self.processes[name].kill()
+
+    async def restart(self, name: str) -> None:
+        """Start a service that was ended, and wait until it serves."""
+        await asyncio.to_thread(self.start(name).wait_ready)
+
+    @asynccontextmanager
+    async def partner(self) -> AsyncIterator[Partner]:
+        """Give a partner."""
+        async with connected_partner(bootstrap=self.stack.broker.bootstrap) as partner:
+            yield partner
+
+    async def audit(self, *partners: Partner) -> Books:
+        """Wait until all is quiet and return the books; raises AssertionError if they are wrong."""
+        await settled(self.env)
+        books = await read_books(self.env)
+        assert [] == violations(books)
+        for partner in partners:
+            assert [] == broken_promises(books, partner.history)
+        return books
