@@ -66,8 +66,10 @@ class Behaviour(Protocol):
         """Return when `due` will next have something, None if nothing waits."""
         ...
 
-    def committed(self, state: State, changes: Sequence[Change], head: Head) -> None:
-        """Learn what a write has made true."""
+    def committed(
+        self, state: State, changes: Sequence[Change], events: Sequence[object], head: Head
+    ) -> None:
+        """Learn what a write has made true: changed entities and the events behind them."""
         ...
 
     def figures(self, state: State, message: Envelope, head: Head) -> PoolFigures | None:

@@ -124,7 +124,7 @@ class PartitionLoop:
     async def run(self) -> None:
         """Own the partition and serve it; returns only by exception."""
         try:
-            await self._take_over()
+            await self.take_over()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._outbox.run(), name=f"outbox-{self._partition}")
                 group.create_task(self._serve(), name=f"loop-{self._partition}")
@@ -132,7 +132,8 @@ class PartitionLoop:
             self._feed.close()
             await self._log.close()
 
-    async def _take_over(self) -> None:
+    async def take_over(self) -> None:
+        """Own the partition and load what is durable; `run` does it, a simulation too."""
         head = await self._log.own()
         self.state = State(partition=self._partition)
         await self._log.load(self.state)
@@ -142,7 +143,7 @@ class PartitionLoop:
         await self._outbox.open(head)
         self._head = head
         await self._resend(head)
-        self._behaviour.committed(self.state, (), head)
+        self._behaviour.committed(self.state, (), (), head)
         self._owned()
         log.info(
             "partition.owned",
@@ -271,7 +272,8 @@ class PartitionLoop:
         self._intake.saved()
         for row in write.answers:
             self._recent.add(row)
-        self._behaviour.committed(self.state, changes, after)
+        events = [envelope.data for envelope, _ in stage.events]
+        self._behaviour.committed(self.state, changes, events, after)
         return True
 
     async def _recall(self, messages: Sequence[Envelope]) -> bool:

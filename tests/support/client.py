@@ -204,17 +204,23 @@ async def connected_partner(*, bootstrap: str, instance: int = 0) -> AsyncIterat
         bootstrap=bootstrap, instance=instance, watch=Unwatched(), on_availability=report
     )
     await client.start()
+    failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as group:
             running = [
                 group.create_task(client.run_replies()),
                 group.create_task(client.run_rounds()),
             ]
-            yield Partner(client, reported=reported)
+            try:
+                yield Partner(client, reported=reported)
+            except Exception as error:  # raised below: a group would wrap a test's failure
+                failure = error
             for task in running:
                 task.cancel()
     finally:
         await client.stop()
+    if failure is not None:
+        raise failure
 
 
 def seconds_from_now(seconds: float) -> datetime:

@@ -29,7 +29,10 @@ class Deciders:
     def fresh(self) -> None:
         """Begin anew with the development catalogue and nothing sold."""
         self.processes.clear()
-        self.stack.fresh_data()
+        self.stack.stop_services()
+        assert self.stack.kafka.running
+        self.stack.broker.delete_topics(prefix="ota.")
+        self.stack._databases = self.stack.fresh_databases(services=DECIDING)  # TEMP
         for name in DECIDING:
             self.start(name)
         for process in self.processes.values():

@@ -266,7 +266,7 @@ def wrong_stock(books: Books) -> list[str]:
     stored = {r["reservation_id"]: r["quantity"] for r in books.rows["hold"] if _is_held(r)}
     if stored != open_holds:
         found.append(f"rows of open holds differ: {set(stored.items()) ^ set(open_holds.items())}")
-    return found + _wrong_ends(books, ends)
+    return [*found, *_wrong_ends(books, ends)]
 
 
 def _is_held(row: Row) -> bool:
@@ -333,7 +333,9 @@ def wrong_orders(books: Books) -> list[str]:
         [body["confirmation_code"] for body in created],
     ):
         found += [f"{number} is given twice" for number, n in Counter(numbers).items() if n > 1]
-    if {row["order_id"] for row in books.rows["customer_order"]} != {b["order_id"] for b in created}:
+    if {row["order_id"] for row in books.rows["customer_order"]} != {
+        b["order_id"] for b in created
+    }:
         found.append("rows of orders differ from their events")
     if sorted(row["ticket_code"] for row in books.rows["ticket"]) != sorted(codes):
         found.append("rows of tickets differ from their events")
@@ -357,7 +359,7 @@ def broken_promises(books: Books, history: Iterable[Answered]) -> list[str]:
             case HoldReleased(reservation_id=id):
                 kept = id in released
             case _:
-                continue
+                kept = True
         if not kept:
             found.append(f"answered but not there: {answer}")
         if answers.setdefault(each.request.command_id, answer) != answer:

@@ -89,7 +89,9 @@ class FulfillmentBehaviour:
         """See `due`."""
         return None
 
-    def committed(self, state: State, changes: Sequence[Change], head: Head) -> None:
+    def committed(
+        self, state: State, changes: Sequence[Change], events: Sequence[object], head: Head
+    ) -> None:
         """Nothing is derived."""
 
     def figures(self, state: State, message: Envelope, head: Head) -> PoolFigures | None:

@@ -7,8 +7,7 @@ known go on for 60 s; after that they still read, and do nothing else (design, r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -16,20 +15,12 @@ import structlog
 
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import api_key_hash
-from services.gateway.domain.partner import Caller
+from services.gateway.domain.partner import Caller, DirectoryContent
 
 POLL_S = 0.8
 CONFIRMED_FOR_S = 60.0
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectoryContent:
-    """All keys that are not revoked, by their hash, as of one version."""
-
-    version: int
-    callers: Mapping[bytes, Caller]
 
 
 class DirectorySource(Protocol):
@@ -64,9 +55,19 @@ class Directory:
         return caller
 
     @property
+    def loaded(self) -> bool:
+        """Whether the keys were ever read; before that, none is known to be wrong."""
+        return self._content.version >= 0
+
+    @property
+    def unconfirmed_s(self) -> float:
+        """For how many seconds the keys have not been confirmed."""
+        return self._monotonic() - self._confirmed_at
+
+    @property
     def confirmed(self) -> bool:
         """Whether the keys were confirmed lately enough for more than reading."""
-        return self._monotonic() - self._confirmed_at <= CONFIRMED_FOR_S
+        return self.unconfirmed_s <= CONFIRMED_FOR_S
 
     @property
     def empty(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,3 +28,11 @@ class Caller:
     def may(self, any_of: tuple[str, ...]) -> bool:
         """Say whether the caller has one of the permissions; no names need none."""
         return not any_of or not self.permissions.isdisjoint(any_of)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryContent:
+    """All keys that are not revoked, by their hash, as of one version of the directory."""
+
+    version: int
+    callers: Mapping[bytes, Caller]

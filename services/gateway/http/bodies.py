@@ -7,7 +7,6 @@ A missing field or a value of the wrong type is 400; a value outside its rule is
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -17,12 +16,13 @@ from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from libs.kernel.pricing import CUSTOMER_TYPES
 from services.gateway.app.reservations import ActivateRequest, ReserveRequest
-from services.gateway.domain.refusal import Fault, Refusal
+from services.gateway.domain.refusal import Fault, Refusal, Word
 from services.gateway.domain.visit import parse_date
 from services.gateway.http.customer import CUSTOMER_FIELDS, customer_faults
 from services.gateway.http.parameters import parse_instant
 
 QUANTITY_MAX = 100
+_ADULTS = ("adult",)
 
 NOT_JSON = Refusal(word="INVALID_REQUEST", detail="The body is not JSON.")
 NOT_AN_OBJECT = Refusal(word="INVALID_REQUEST", detail="The body must be a JSON object.")
@@ -99,11 +99,13 @@ def _to_instant(value: object) -> datetime | None:
 
 
 def _to_customer_types(value: object) -> tuple[str, ...]:
+    if value is None:
+        return _ADULTS
     words = value if isinstance(value, list) else [value]
     if not all(isinstance(word, str) for word in words):
         raise PydanticCustomError("word_type", "must be a word, or a list of words")
     if not 1 <= len(words) <= QUANTITY_MAX or any(word not in CUSTOMER_TYPES for word in words):
-        raise PydanticCustomError("customer_type", _TYPE_RULE)  # type: ignore[arg-type]  # a constant
+        raise PydanticCustomError("customer_type", _TYPE_RULE)
     return tuple(words)
 
 
@@ -143,7 +145,7 @@ class ActivateBody(_Body):
 
     customer_details: dict[str, Any]
     payment_reference: Annotated[str, BeforeValidator(_not_blank), Field(max_length=100)]
-    customer_type: Annotated[tuple[str, ...], BeforeValidator(_to_customer_types)] = ("adult",)
+    customer_type: Annotated[tuple[str, ...], BeforeValidator(_to_customer_types)] = _ADULTS
     visit_date: Day = None
     special_requests: Annotated[str | None, Field(max_length=1000)] = None
 
@@ -205,8 +207,8 @@ def ignored_fields(body: Mapping[str, object], known: frozenset[str]) -> list[st
 def _refused(errors: Sequence[ErrorDetails]) -> Refusal:
     unreadable = [error for error in errors if _is_unreadable(error)]
     faults = tuple(map(_fault, unreadable or errors))
-    word = "INVALID_REQUEST" if unreadable else "VALIDATION_ERROR"
-    return Refusal(word=word, detail=_sentence(faults), faults=faults)  # type: ignore[arg-type]  # literals
+    word: Word = "INVALID_REQUEST" if unreadable else "VALIDATION_ERROR"
+    return Refusal(word=word, detail=_sentence(faults), faults=faults)
 
 
 def _is_unreadable(error: ErrorDetails) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
+
+from multidict import MultiMapping
 
 from services.gateway.domain.paging import PAGE_MAX, SIZE_MAX, AskedPage
 from services.gateway.domain.refusal import Refusal, invalid_parameter
@@ -16,14 +17,6 @@ TEXT_LENGTH_MAX = 100
 _DIGITS_MAX = 18
 _CURSOR_LENGTH_MAX = 512
 _HONG_KONG = ZoneInfo("Asia/Hong_Kong")
-
-
-class ManyValued(Mapping[str, str], Protocol):
-    """A query as the server parsed it; a name may stand in it more than once."""
-
-    def getall(self, key: str) -> Sequence[str]:
-        """Return all values of a name."""
-        ...
 
 
 class Parameters:
@@ -136,7 +129,7 @@ class Parameters:
 NO_PARAMETERS: Mapping[str, Sequence[str]] = {}
 
 
-def read_query(query: ManyValued) -> dict[str, Sequence[str]]:
+def read_query(query: MultiMapping[str]) -> dict[str, Sequence[str]]:
     """Return all values of each name."""
     return {name: query.getall(name) for name in query}
 
@@ -151,8 +144,7 @@ def parse_instant(text: str) -> datetime | None:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
-        # Some arithmetic room at both ends of the calendar, for whoever computes with it.
-        return None if abs(at.year - 5000) > 4990 else at.astimezone(UTC) + timedelta(0)
+        return at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

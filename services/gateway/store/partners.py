@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.gateway.domain.partner import Caller
+from services.gateway.domain.partner import Caller, DirectoryContent
 from services.gateway.store.database import Pool, borrowed
 
 _VERSION = "SELECT version FROM directory_version"
@@ -48,14 +48,6 @@ class PartnerRow:
     key_hashes: tuple[bytes, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDirectory:
-    """All keys that are not revoked, by their hash, as of one version."""
-
-    version: int
-    callers: dict[bytes, Caller]
-
-
 class PartnerStore:
     """Reads and writes partners; see `services.gateway.app.directory.DirectorySource`."""
 
@@ -68,11 +60,11 @@ class PartnerStore:
             version: int = await connection.fetchval(_VERSION)
             return version
 
-    async def content(self) -> StoredDirectory:
+    async def content(self) -> DirectoryContent:
         """Return all valid keys; raises StoreUnavailable."""
         async with borrowed(self._pool) as connection:
             rows = await connection.fetch(_CONTENT)
-        return StoredDirectory(
+        return DirectoryContent(
             version=rows[0]["version"],
             callers={
                 row["key_hash"]: Caller(

@@ -69,8 +69,6 @@ class InventoryBehaviour:
 
     def evolve(self, state: State, event: object, position: Position, decided_at: datetime) -> None:
         """See `services.inventory.domain.ledger`."""
-        if isinstance(event, LedgerConflictFound):
-            self.watch.conflict()
         ledger.evolve(state, cast(Any, event), position, decided_at)
 
     def due(self, state: State, now: datetime, limit: int) -> Sequence[object]:
@@ -81,7 +79,9 @@ class InventoryBehaviour:
         """See `due`."""
         return None
 
-    def committed(self, state: State, changes: Sequence[Change], head: Head) -> None:
+    def committed(
+        self, state: State, changes: Sequence[Change], events: Sequence[object], head: Head
+    ) -> None:
         """Remember which pools' figures have to be reported."""
         first = self._state is not state
         self._state, self._head = state, head
@@ -89,6 +89,9 @@ class InventoryBehaviour:
         for pool in state.all(Pool) if first else pools:
             self.watch.stock(pool)
             self._changed.add(pool.pool_no)
+        for event in events:
+            if isinstance(event, LedgerConflictFound):
+                self.watch.conflict()
 
     def figures(self, state: State, message: Envelope, head: Head) -> PoolFigures | None:
         """Return the figures of the pool that an answer is about."""

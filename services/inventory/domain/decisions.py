@@ -66,6 +66,10 @@ def _place(state: State, command: PlaceHold, now: datetime) -> Decision:
     """Refuse in this order: quantity (a defect upstream), pool, deadline, sales, stock."""
     if not 1 <= command.quantity <= QUANTITY_MAX:
         raise ValueError(f"quantity {command.quantity} is outside 1..{QUANTITY_MAX}")
+    known = state.get(Hold, command.reservation_id)
+    if known is not None:
+        # The recorded answer is the guard against repeats; this one needs no memory of commands.
+        return Decision(answer=_placed(known, known.held_at), recorded=True)
     pool = state.get(Pool, str(command.pool_no))
     if pool is None:
         return Decision(answer=HoldRefused(reason="pool_unknown", available=0))
@@ -91,16 +95,19 @@ def _place(state: State, command: PlaceHold, now: datetime) -> Decision:
         customer_reference=command.customer_reference,
         customer_reference_hash=command.customer_reference_hash,
     )
-    placed = HoldPlaced(
-        reservation_id=command.reservation_id,
-        pool_no=pool.pool_no,
-        product_id=pool.product_id,
-        quantity=command.quantity,
-        held_at=now,
-        expires_at=expires_at,
-        prices=command.prices,
+    return Decision(events=(held,), answer=_placed(held, now), recorded=True)
+
+
+def _placed(hold: UnitsHeld | Hold, held_at: datetime) -> HoldPlaced:
+    return HoldPlaced(
+        reservation_id=hold.reservation_id,
+        pool_no=hold.pool_no,
+        product_id=hold.product_id,
+        quantity=hold.quantity,
+        held_at=held_at,
+        expires_at=hold.expires_at,
+        prices=hold.prices,
     )
-    return Decision(events=(held,), answer=placed, recorded=True)
 
 
 def _expiry(command: PlaceHold, now: datetime) -> datetime:
@@ -197,8 +204,12 @@ def _same(answer: LedgerChanged) -> Decision:
 def _publish(state: State, command: PublishCatalogue) -> Decision:
     catalogue = command.catalogue
     answer = LedgerChanged(catalogue_version=catalogue.version)
+    staged = (change.entity for change in state.staged())
+    known = [*state.all(PublishedCatalogue), *staged]
     newest = max(
-        state.all(PublishedCatalogue), key=lambda published: published.version, default=None
+        (each for each in known if isinstance(each, PublishedCatalogue)),
+        key=lambda published: published.version,
+        default=None,
     )
     if newest is None or catalogue.version > newest.version:
         published = CataloguePublished(catalogue=catalogue)

@@ -126,8 +126,6 @@ class ReservationBehaviour:
 
     def evolve(self, state: State, event: object, position: Position, decided_at: datetime) -> None:
         """See `services.reservation.domain.hold`."""
-        if isinstance(event, ReservationExpired):
-            self.watch.expired((decided_at - event.due_at).total_seconds())
         hold.evolve(state, cast(Any, event), self._correlation_id, decided_at)
 
     def due(self, state: State, now: datetime, limit: int) -> Sequence[object]:
@@ -138,7 +136,9 @@ class ReservationBehaviour:
         """Return the earliest deadline."""
         return self._deadlines.next_at()
 
-    def committed(self, state: State, changes: Sequence[Change], head: Head) -> None:
+    def committed(
+        self, state: State, changes: Sequence[Change], events: Sequence[object], head: Head
+    ) -> None:
         """Keep the deadlines, and what was opened early until its ledger event has come."""
         taken = head.inputs.get(INVENTORY_EVENTS.name)
         seq = taken.seq if taken is not None else 0
@@ -149,6 +149,9 @@ class ReservationBehaviour:
                     self._deadlines.add(entity)
                 if entity.ledger_seq > seq:
                     self._early[entity.reservation_id] = entity.ledger_seq
+        for event in events:
+            if isinstance(event, ReservationExpired):
+                self.watch.expired((head.decided_at - event.due_at).total_seconds())
         if self._early:
             self._early = {id: at for id, at in self._early.items() if at > seq}
         self._deadlines.tidy(state)

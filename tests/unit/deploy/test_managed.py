@@ -52,9 +52,12 @@ class Told:
                 await self._news.wait()
 
 
-def step(tmp_path: Path, argv: tuple[str, ...], kind: Kind = Kind.SERVER) -> Step:
-    """Return a step that is ready as soon as it runs."""
-    return Step("it", kind, Command(argv, os.environ, tmp_path / "it.log", tmp_path))
+def step(
+    tmp_path: Path, argv: tuple[str, ...], *, kind: Kind = Kind.SERVER, ready: bool = True
+) -> Step:
+    """Return a step that is ready as soon as it runs, or never."""
+    command = Command(argv, os.environ, tmp_path / "it.log", tmp_path)
+    return Step("it", kind, command, probe=lambda: ready)
 
 
 async def test_a_server_that_is_killed_comes_back(tmp_path: Path, exits: ChildExits) -> None:
@@ -82,8 +85,7 @@ async def test_a_server_that_ends_before_it_is_ready_fails_the_start(
 ) -> None:
     """The failure names the process and its exit code."""
     told = Told()
-    dying = step(tmp_path, (sys.executable, "-c", "raise SystemExit(3)"))
-    dying = Step(dying.name, dying.kind, dying.command, probe=lambda: False)
+    dying = step(tmp_path, (sys.executable, "-c", "raise SystemExit(3)"), ready=False)
     managed = ManagedProcess(step=dying, exits=exits, report=told.report)
     with pytest.raises(StepFailedError, match="it ended with code 3 before it was ready"):
         await managed.start()
@@ -95,7 +97,7 @@ async def test_a_program_that_is_not_there_fails_the_start(
 ) -> None:
     """The failure is told in the same way as any other."""
     managed = ManagedProcess(
-        step=step(tmp_path, ("no-such-program",)), exits=exits, report=Told().report
+        step=step(tmp_path, ("no-such-program",), ready=False), exits=exits, report=Told().report
     )
     with pytest.raises(StepFailedError):
         await managed.start()
@@ -104,9 +106,9 @@ async def test_a_program_that_is_not_there_fails_the_start(
 async def test_a_task_is_done_only_with_code_zero(tmp_path: Path, exits: ChildExits) -> None:
     """Code 0 is done; any other code fails and is named."""
     told = Told()
-    good = step(tmp_path, (sys.executable, "-c", ""), Kind.TASK)
+    good = step(tmp_path, (sys.executable, "-c", ""), kind=Kind.TASK)
     await ManagedProcess(step=good, exits=exits, report=told.report).run_once()
     assert ProcessPhase.DONE is told.states[-1].phase
-    bad = step(tmp_path, (sys.executable, "-c", "raise SystemExit(2)"), Kind.TASK)
+    bad = step(tmp_path, (sys.executable, "-c", "raise SystemExit(2)"), kind=Kind.TASK)
     with pytest.raises(StepFailedError, match="it ended with code 2"):
         await ManagedProcess(step=bad, exits=exits, report=told.report).run_once()

@@ -1,0 +1,260 @@
+"""The chain that every request passes, in the contract's order of refusals.
+
+Route (404, 405), key (400, 401), limit (429), permission (403), body (413, 415, 400,
+422), then state (404, 409). One pass, no layers: the gateway's CPU is the system's
+bottleneck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+from uuid import UUID
+
+import structlog
+from aiohttp import web
+
+from libs.events.requests import NotExecuted, OutcomeUnknown
+from libs.kernel.ids import command_id
+from libs.runtime.metrics import Metrics
+from services.gateway.app.call import Call, Write
+from services.gateway.app.directory import Directory
+from services.gateway.app.positions import decode_marks
+from services.gateway.domain.failure import StoreUnavailable, ViewBehind
+from services.gateway.domain.idempotency import LENGTH_MAX, parse_key
+from services.gateway.domain.keyed_hash import KeyedHashes
+from services.gateway.domain.partner import Caller
+from services.gateway.domain.refusal import Refusal, invalid_parameter
+from services.gateway.http import headers, reading
+from services.gateway.http.exchange import Answer, Exchange
+from services.gateway.http.parameters import NO_PARAMETERS, Parameters, read_query
+from services.gateway.http.responses import respond
+
+VIEW_WAIT_S = 1.5
+ANSWER_WAIT_S = 1.8
+"""An answer comes within 2 s; the rest is for rendering and sending it."""
+
+GUARD_S = 0.1
+
+log = structlog.get_logger()
+
+Public: TypeAlias = Callable[[Exchange], Answer]
+Reading: TypeAlias = Callable[[Exchange, Call], Awaitable[Answer | Refusal]]
+Writing: TypeAlias = Callable[[Exchange, Write], Awaitable[Answer | Refusal]]
+
+UNCONFIRMED = Refusal(
+    word="NOT_EXECUTED",
+    detail="Your key can't be confirmed at the moment; nothing was done.",
+    retry_after_s=1,
+)
+NOT_EXECUTED = Refusal(
+    word="NOT_EXECUTED",
+    detail="A part of the system is not available; nothing was done.",
+    retry_after_s=1,
+)
+OUTCOME_UNKNOWN = Refusal(
+    word="OUTCOME_UNKNOWN",
+    detail="The outcome is not known yet; repeat with the same Idempotency-Key to learn it.",
+    retry_after_s=1,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One method on one path. Exactly one of *public*, *read* and *write* is set.
+
+    The caller needs one of *permissions*. *needs_body* makes an empty body an error.
+    """
+
+    method: str
+    path: str
+    permissions: tuple[str, ...] = ()
+    needs_body: bool = False
+    public: Public | None = None
+    read: Reading | None = None
+    write: Writing | None = None
+    # Filled in with the statuses that occur: a lookup by labels costs more than the rest.
+    observers: dict[int, Callable[[float], None]] = field(default_factory=dict, compare=False)
+
+
+class Edge:
+    """Takes requests in and gives answers out; knows no use case."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        hashes: KeyedHashes,
+        metrics: Metrics,
+        now: Callable[[], datetime],
+        random: headers.Random,
+    ) -> None:
+        self._directory = directory
+        self._hashes = hashes
+        self._durations = metrics.http_server_request_duration_seconds
+        self._unknown_outcomes = metrics.commands_unknown_outcome
+        self._now = now
+        self._random = random
+        self._unmatched = Endpoint(method="", path="unmatched")
+
+    async def serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
+        """Answer a request that a route has matched."""
+        exchange = self._begin(request)
+        content: Answer | Refusal
+        try:
+            content = await self._answer(endpoint, exchange)
+        except (StoreUnavailable, ViewBehind, NotExecuted) as error:
+            log.warning("gateway.request.not_executed", route=endpoint.path, reason=str(error))
+            content = NOT_EXECUTED
+        except OutcomeUnknown:
+            log.warning("gateway.request.outcome_unknown", route=endpoint.path)
+            self._unknown_outcomes.inc()
+            content = OUTCOME_UNKNOWN
+        except Exception:
+            log.exception(
+                "gateway.request.failed", route=endpoint.path, request_id=exchange.request_id
+            )
+            content = _failed(exchange)
+        return self._end(endpoint, exchange, content)
+
+    async def refuse_unmatched(
+        self, request: web.Request, error: web.HTTPException
+    ) -> web.Response:
+        """Answer a request that no route has matched."""
+        exchange = self._begin(request)
+        allowed: dict[str, object] = {}
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            allowed = {"allowed_methods": sorted(error.allowed_methods)}
+            refusal = Refusal(
+                word="METHOD_NOT_ALLOWED",
+                detail=f"This address takes {', '.join(sorted(error.allowed_methods))}.",
+                extra=allowed,
+            )
+        else:
+            refusal = Refusal(word="NOT_FOUND", detail="There is nothing at this address.")
+        return self._end(self._unmatched, exchange, refusal)
+
+    def _begin(self, request: web.Request) -> Exchange:
+        return Exchange(
+            request=request,
+            request_id=headers.request_id(request.headers, random=self._random),
+            arrived=asyncio.get_running_loop().time(),
+            parameters=Parameters(
+                read_query(request.query) if request.query_string else NO_PARAMETERS
+            ),
+        )
+
+    async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> Answer | Refusal:
+        if endpoint.public is not None:
+            return endpoint.public(exchange)
+        caller = self._authenticate(exchange)
+        if isinstance(caller, Refusal):
+            return caller
+        # The limit of calls a minute (429) is taken from the caller's quota here.
+        if not caller.may(endpoint.permissions):
+            return _lacks(endpoint.permissions[0])
+        if endpoint.write is not None and not self._directory.confirmed:
+            return UNCONFIRMED
+        if (refusal := await self._read(endpoint, exchange)) is not None:
+            return refusal
+        call = Call(
+            caller=caller,
+            request_id=exchange.request_id,
+            traceparent=headers.trace_context(exchange.request.headers, random=self._random),
+            marks=exchange.marks,
+            view_deadline=exchange.arrived + VIEW_WAIT_S,
+            deadline=exchange.arrived + ANSWER_WAIT_S,
+        )
+        try:
+            # Every wait ends at the call's deadline by itself; this is for what does not.
+            async with asyncio.timeout_at(call.deadline + GUARD_S):
+                if endpoint.write is not None:
+                    return await endpoint.write(exchange, self._write(exchange, call))
+                assert endpoint.read is not None
+                return await endpoint.read(exchange, call)
+        except TimeoutError as error:
+            raise StoreUnavailable("no answer in time") from error
+
+    def _authenticate(self, exchange: Exchange) -> Caller | Refusal:
+        if headers.has_key_parameter(exchange.parameters.names):
+            return headers.KEY_IN_QUERY
+        key = headers.api_key(exchange.request.headers)
+        if isinstance(key, Refusal):
+            return key
+        caller = self._directory.caller(api_key=key, now=self._now())
+        if caller is None:
+            return headers.KEY_INVALID if self._directory.loaded else UNCONFIRMED
+        return caller
+
+    async def _read(self, endpoint: Endpoint, exchange: Exchange) -> Refusal | None:
+        """Read body and headers of a request that may be made; None if they are well formed."""
+        request = exchange.request
+        if endpoint.write is not None:
+            body = await reading.read_body(exchange, required=endpoint.needs_body)
+            if isinstance(body, Refusal):
+                return body
+            exchange.body = body
+            given = request.headers.get("Idempotency-Key")
+            exchange.idempotency_key = (
+                str(UUID(bytes=self._random(16), version=4)) if given is None else parse_key(given)
+            )
+            if exchange.idempotency_key is None:
+                return invalid_parameter(
+                    "Idempotency-Key", f"must have 1 to {LENGTH_MAX} visible characters"
+                )
+        told = request.headers.get("OTA-Position")
+        if told is not None:
+            marks = decode_marks(",".join(request.headers.getall("OTA-Position")))
+            if marks is None:
+                return invalid_parameter("OTA-Position", "must be what an answer has given")
+            exchange.marks = marks
+        return None
+
+    def _write(self, exchange: Exchange, call: Call) -> Write:
+        assert exchange.idempotency_key is not None
+        return Write(
+            call=call,
+            command_id=command_id(
+                partner_id=call.caller.partner_id,
+                method=exchange.request.method,
+                path=exchange.request.path,
+                idempotency_key=exchange.idempotency_key,
+            ),
+            fingerprint=self._hashes.fingerprint(exchange.body),
+        )
+
+    def _end(
+        self, endpoint: Endpoint, exchange: Exchange, content: Answer | Refusal
+    ) -> web.Response:
+        response = respond(exchange, content)
+        status = response.status
+        observe = endpoint.observers.get(status)
+        if observe is None:
+            labels = (exchange.request.method, endpoint.path, str(status))
+            observe = endpoint.observers[status] = self._durations.labels(*labels).observe
+        duration_s = asyncio.get_running_loop().time() - exchange.arrived
+        observe(duration_s)
+        log.debug(
+            "gateway.request.answered",
+            route=endpoint.path,
+            status=status,
+            request_id=exchange.request_id,
+        )
+        return response
+
+
+def _lacks(permission: str) -> Refusal:
+    return Refusal(
+        word="INSUFFICIENT_PERMISSIONS",
+        detail=f"Your key lacks the permission {permission}.",
+        extra={"required_permission": permission},
+    )
+
+
+def _failed(exchange: Exchange) -> Refusal:
+    return Refusal(
+        word="INTERNAL_ERROR", detail=f"An internal error; its request id is {exchange.request_id}."
+    )

@@ -1,0 +1,68 @@
+"""Reading a request's body within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from services.gateway.domain.refusal import Refusal
+from services.gateway.http.bodies import read_object
+from services.gateway.http.exchange import JSON, Exchange
+
+BODY_BYTES_MAX = 64 * 1024
+BODY_TIMEOUT_S = 10.0
+
+TOO_LARGE = Refusal(
+    word="PAYLOAD_TOO_LARGE",
+    detail=f"The body is larger than {BODY_BYTES_MAX} bytes.",
+    extra={"limit_bytes": BODY_BYTES_MAX},
+)
+NOT_JSON_TYPE = Refusal(
+    word="UNSUPPORTED_MEDIA_TYPE", detail="Send Content-Type: application/json, in UTF-8."
+)
+COMPRESSED = Refusal(
+    word="UNSUPPORTED_MEDIA_TYPE", detail="Send the body without Content-Encoding."
+)
+EMPTY = Refusal(word="INVALID_REQUEST", detail="The body is empty; send a JSON object.")
+TOO_SLOW = Refusal(
+    word="INVALID_REQUEST", detail=f"The body was not complete after {BODY_TIMEOUT_S:.0f} seconds."
+)
+
+
+async def read_body(exchange: Exchange, *, required: bool) -> dict[str, object] | Refusal:
+    """Return the JSON object that a request carries, an empty one if it needs none.
+
+    The time that the client takes to send it does not count against our answer.
+    """
+    request = exchange.request
+    if not request.body_exists or request.content_length == 0:
+        return EMPTY if required else {}
+    if (request.content_length or 0) > BODY_BYTES_MAX:
+        return TOO_LARGE
+    content_type = request.headers.get("Content-Type")
+    if content_type is not None and content_type != JSON and not _is_json(content_type):
+        return NOT_JSON_TYPE
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return COMPRESSED
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    try:
+        async with asyncio.timeout_at(began + BODY_TIMEOUT_S):
+            raw = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return TOO_LARGE
+    except TimeoutError:
+        return TOO_SLOW
+    exchange.arrived += clock() - began
+    if not raw:
+        return EMPTY if required else {}
+    return read_object(raw)
+
+
+def _is_json(content_type: str) -> bool:
+    kind, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    charsets = [part[len("charset=") :] for part in parameters if part.startswith("charset=")]
+    return kind in (JSON, "") and all(
+        charset.strip('"') in ("utf-8", "utf8", "us-ascii") for charset in charsets
+    )

@@ -1,0 +1,58 @@
+"""Answers and refusals as HTTP responses with their headers."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from libs.runtime.problem import CONTENT_TYPE, FieldError, Problem
+from services.gateway.app.positions import encode_marks, mark_of, merged
+from services.gateway.domain.refusal import Refusal
+from services.gateway.http.exchange import Answer, Exchange
+from services.gateway.http.headers import ignored_names
+
+SERVER = "ota"
+CHALLENGE = 'Bearer realm="OTA partner API"'
+
+
+def respond(exchange: Exchange, content: Answer | Refusal) -> web.Response:
+    """Return the response to a request, with what every answer carries."""
+    headers = {"Server": SERVER, "X-Request-Id": exchange.request_id}
+    if exchange.idempotency_key is not None:
+        headers["Idempotency-Key"] = exchange.idempotency_key
+    if exchange.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if exchange.reply is not None:
+        headers["OTA-Position"] = encode_marks(merged(exchange.marks, mark_of(exchange.reply)))
+    if exchange.ignored:
+        headers["OTA-Ignored"] = ignored_names(exchange.ignored)
+    if isinstance(content, Refusal):
+        return _refused(exchange, content, headers)
+    headers.setdefault("Cache-Control", "no-store")
+    headers.update(content.headers)
+    if not content.body:
+        return web.Response(status=content.status, headers=headers)
+    headers["Content-Type"] = content.content_type
+    return web.Response(status=content.status, body=content.body, headers=headers)
+
+
+def _refused(exchange: Exchange, refusal: Refusal, headers: dict[str, str]) -> web.Response:
+    extra = dict(refusal.extra)
+    if refusal.retry_after_s is not None:
+        extra["retry_after"] = refusal.retry_after_s
+        headers["Retry-After"] = str(refusal.retry_after_s)
+    problem = Problem(
+        word=refusal.word,
+        detail=refusal.detail,
+        extra=extra,
+        errors=tuple(
+            FieldError(pointer=fault.pointer, detail=fault.detail) for fault in refusal.faults
+        ),
+    )
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = CHALLENGE
+    if refusal.word == "METHOD_NOT_ALLOWED":
+        headers["Allow"] = ", ".join(map(str, refusal.extra["allowed_methods"]))  # type: ignore[call-overload]  # a list
+    headers["Content-Type"] = CONTENT_TYPE
+    headers["Cache-Control"] = "no-store"
+    body = problem.render(instance=exchange.request.path, request_id=exchange.request_id)
+    return web.Response(status=problem.status, body=body, headers=headers)

@@ -1,0 +1,310 @@
+"""The gateway's process: composition and console commands."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from libs.events.console import start_logs
+from libs.events.contracts.inventory import AvailabilityReported
+from libs.events.host import VERSION
+from libs.events.kafka.requests import KafkaCommandClient
+from libs.events.requests import CommandClient, NotExecuted, Reply, Request
+from libs.runtime.cli import Command, CommandFailed, run_command
+from libs.runtime.metrics import Metrics, new_registry
+from libs.runtime.migrate import MigrationError, MigrationSet, migrate
+from libs.runtime.ops import OpsServer
+from libs.runtime.postgres import create_pool
+from libs.runtime.supervise import keep_running, run_service, spawn
+from libs.tickets.renderer import QrRenderer
+from services.gateway.app.availability import load_first
+from services.gateway.app.partners_file import PartnersFileError, load_partners
+from services.gateway.app.reservations import QrImages
+from services.gateway.domain.failure import StoreUnavailable
+from services.gateway.domain.keyed_hash import api_key_hash
+from services.gateway.http.assembly import Ports, Secrets, assemble
+from services.gateway.settings import LoadSettings, MigrationSettings, Settings
+from services.gateway.store.cleanup_marks import CleanupMarkStore
+from services.gateway.store.database import Pool
+from services.gateway.store.inventory_views import InventoryViews
+from services.gateway.store.order_views import OrderViews
+from services.gateway.store.partners import PartnerRow, PartnerStore
+from services.gateway.store.personal_keys import PersonalKeyStore
+from services.gateway.store.progress import ViewProgressSource
+from services.gateway.store.reservation_views import ReservationViews
+
+log = structlog.get_logger()
+
+MIGRATIONS = MigrationSet(name="gateway", folder=Path(__file__).parent / "store" / "migrations")
+OWN_POOL_MAX = 8
+VIEW_POOL_MAX = 6
+STATEMENT_TIMEOUT_S = 1.2
+SHUTDOWN_TIMEOUT_S = 3.0
+CONNECTIONS_WAITING_MAX = 1024
+
+
+class BrokerLink:
+    """The command client, connected anew whenever the broker was away at the start or is lost.
+
+    See `libs.events.requests.CommandClient`.
+    """
+
+    def __init__(self, *, bootstrap: str, instance: int, metrics: Metrics) -> None:
+        self._bootstrap = bootstrap
+        self._instance = instance
+        self._metrics = metrics
+        self._client: KafkaCommandClient | None = None
+
+    async def submit(self, request: Request, *, timeout_s: float) -> Reply:
+        """See `libs.events.requests.CommandClient.submit`."""
+        if self._client is None:
+            raise NotExecuted("the broker is not connected")
+        return await self._client.submit(request, timeout_s=timeout_s)
+
+    def unmatched(self) -> None:
+        """See `libs.events.kafka.requests.RequestWatch`."""
+        self._metrics.replies_unmatched.inc()
+
+    def round_sent(self, commands: int) -> None:
+        """See `libs.events.kafka.requests.RequestWatch`."""
+        self._metrics.batch_messages.observe(commands)
+
+    def check(self) -> str | None:
+        """Say why no command can be sent now."""
+        return None if self._client is not None else "the broker is not connected"
+
+    async def run(self, heard: Callable[[AvailabilityReported], None]) -> None:
+        """Connect, and serve until something fails; *heard* gets the availability reports."""
+        client = KafkaCommandClient(
+            bootstrap=self._bootstrap,
+            instance=self._instance,
+            watch=self,
+            on_availability=heard,
+        )
+        try:
+            await client.start()
+            self._client = client
+            async with asyncio.TaskGroup() as group:
+                spawn(group, "kafka-replies", client.run_replies())
+                spawn(group, "kafka-rounds", client.run_rounds())
+        finally:
+            self._client = None
+            await client.stop()
+
+
+async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> None:
+    """Run the gateway until *stop*."""
+    async with AsyncExitStack() as stack:
+        ops = OpsServer(
+            service="gateway",
+            host=settings.ops_host,
+            port=settings.gateway_ops_port,
+            registry=metrics.registry,
+        )
+        link = BrokerLink(
+            bootstrap=settings.kafka_bootstrap, instance=settings.gateway_instance, metrics=metrics
+        )
+        images = QrRenderer(processes=settings.qr_processes)
+        stack.push_async_callback(images.close)
+        gateway = assemble(
+            ports=await _real_ports(settings, stack, client=link, images=images),
+            secrets=Secrets(
+                master_key=settings.master_key,
+                api_key_pepper=settings.api_key_pepper,
+                fingerprint_key=settings.fingerprint_key,
+            ),
+            metrics=metrics,
+        )
+        checks = {
+            "partners": gateway.check_directory,
+            "catalogue": gateway.check_catalogue,
+            "broker": link.check,
+        }
+        for name, check in checks.items():
+            ops.add_ready_check(name, check)
+            ops.add_startup_check(name, check)
+        await ops.start()
+        stack.push_async_callback(ops.close)
+        running: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "directory": gateway.directory.run,
+            "catalogue": gateway.catalogue.run,
+            "figures": lambda: load_first(gateway.availability),
+            "broker": lambda: link.run(gateway.heard),
+            "images": lambda: _warm(images),
+        }
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                spawn(group, name, keep_running(name, factory, stop=stop, log=log))
+                for name, factory in running.items()
+            ]
+            await _listen(settings, gateway.app, ops=ops, stop=stop)
+            for task in tasks:
+                task.cancel()
+
+
+async def _listen(
+    settings: Settings, app: web.Application, *, ops: OpsServer, stop: asyncio.Event
+) -> None:
+    """Serve the partner API until *stop*; then open requests get their answers."""
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=SHUTDOWN_TIMEOUT_S
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(
+            runner, settings.partner_host, settings.partner_port, backlog=CONNECTIONS_WAITING_MAX
+        ).start()
+        log.info("gateway.listening", host=settings.partner_host, port=settings.partner_port)
+        await stop.wait()
+        ops.drain()
+    finally:
+        await runner.cleanup()
+
+
+async def _warm(images: QrRenderer) -> None:
+    """Start the workers now, so that the first activation does not wait for them."""
+    await images.render(["WARM"])
+
+
+async def _real_ports(
+    settings: Settings, stack: AsyncExitStack, *, client: CommandClient, images: QrImages
+) -> Ports:
+    async def pool(dsn: str, *, size_max: int, read_only: bool = True) -> Pool:
+        # No connection yet: a database that is away must not keep the gateway from starting.
+        opened = await create_pool(
+            dsn,
+            application_name=f"ota-gateway-{settings.gateway_instance}",
+            size_min=0,
+            size_max=size_max,
+            read_only=read_only,
+            connect_timeout_s=STATEMENT_TIMEOUT_S,
+            command_timeout_s=STATEMENT_TIMEOUT_S,
+        )
+        stack.callback(opened.terminate)
+        return opened
+
+    own = await pool(settings.gateway_dsn, size_max=OWN_POOL_MAX, read_only=False)
+    inventory_views = await pool(settings.inventory_read_dsn, size_max=VIEW_POOL_MAX)
+    reservation_views = await pool(settings.reservation_read_dsn, size_max=VIEW_POOL_MAX)
+    order_views = await pool(settings.fulfillment_read_dsn, size_max=VIEW_POOL_MAX)
+    inventory = InventoryViews(inventory_views)
+    reservations = ReservationViews(reservation_views)
+    keys = PersonalKeyStore(own)
+    return Ports(
+        client=client,
+        partners=PartnerStore(own),
+        catalogue=inventory,
+        pools=inventory,
+        holds=inventory,
+        reservations=reservations,
+        expired=reservations,
+        orders=OrderViews(order_views),
+        reservation_progress=ViewProgressSource(reservation_views, service="reservation"),
+        order_progress=ViewProgressSource(order_views, service="fulfillment"),
+        key_table=keys,
+        key_reader=keys,
+        cleanup_marks=CleanupMarkStore(own),
+        images=images,
+        now=lambda: datetime.now(UTC),
+        monotonic=time.monotonic,
+        random=os.urandom,
+    )
+
+
+def _run(settings: Settings, _: argparse.Namespace) -> int:
+    metrics = Metrics(new_registry(), service="gateway", version=VERSION)
+    return run_service(
+        lambda stop: serve(settings, metrics, stop),
+        log=start_logs("gateway", settings),
+        on_lag=metrics.event_loop_lag_seconds.set,
+    )
+
+
+def _migrate(settings: MigrationSettings, _: argparse.Namespace) -> int:
+    start_logs("gateway", settings)
+    try:
+        done = asyncio.run(
+            migrate(
+                settings.gateway_owner_dsn,
+                sets=[MIGRATIONS],
+                log=log,
+                readers=["ota_gateway_app"],
+            )
+        )
+    except (MigrationError, OSError) as error:
+        raise CommandFailed(f"gateway: {error}") from error
+    print(f"gateway: {len(done)} migrations applied")
+    return 0
+
+
+def _load_partners(settings: LoadSettings, arguments: argparse.Namespace) -> int:
+    start_logs("gateway", settings)
+    try:
+        partners = load_partners(path=arguments.file)
+        rows = [
+            PartnerRow(
+                partner_id=partner.partner_id,
+                name=partner.name,
+                channel=partner.channel,
+                permissions=partner.permissions,
+                calls_per_minute=partner.calls_per_minute,
+                key_hashes=tuple(
+                    api_key_hash(pepper=settings.api_key_pepper, api_key=key)
+                    for key in partner.keys
+                ),
+            )
+            for partner in partners
+        ]
+        asyncio.run(_store_partners(settings.gateway_dsn, rows))
+    except (PartnersFileError, StoreUnavailable, OSError) as error:
+        raise CommandFailed(str(error)) from error
+    print(f"{len(rows)} partners with {sum(len(row.key_hashes) for row in rows)} keys")
+    return 0
+
+
+async def _store_partners(dsn: str, rows: list[PartnerRow]) -> None:
+    async with await create_pool(
+        dsn, application_name="ota-load-partners", size_max=1, read_only=False
+    ) as pool:
+        await PartnerStore(pool).put(rows)
+
+
+def _file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="partners and their keys, a TOML file")
+
+
+def cli() -> None:
+    """Run the console command ``ota-gateway``; raises SystemExit with its exit code."""
+    commands: list[Command[Any]] = [
+        Command(name="run", help="serve until stopped", settings=Settings, run=_run),
+        Command(
+            name="migrate",
+            help="bring the database up to date",
+            settings=MigrationSettings,
+            run=_migrate,
+        ),
+        Command(
+            name="load-partners",
+            help="add or change partners and their keys from a file",
+            settings=LoadSettings,
+            run=_load_partners,
+            arguments=_file,
+        ),
+    ]
+    raise SystemExit(
+        run_command(
+            program="ota-gateway",
+            description="The partner API: who may call, and the contract over HTTP.",
+            commands=commands,
+        )
+    )
