@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from deploy.local.processes import tail
 from tests.support.deciders import Deciders
 from tests.support.stack import Stack, running_stack
+
+LOG_LINES = 30
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +31,16 @@ def deciders(all_deciders: Deciders) -> Deciders:
     """The session's deciding services, all of them serving."""
     all_deciders.ensure()
     return all_deciders
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the last lines of the services' logs with a test that fails."""
+    report = yield
+    deciders = getattr(item, "funcargs", {}).get("deciders")
+    if report.failed and isinstance(deciders, Deciders):
+        for log in deciders.logs:
+            report.sections.append((f"log of {log.stem}", "\n".join(tail(log=log, lines=LOG_LINES))))
+    return report

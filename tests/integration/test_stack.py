@@ -202,7 +202,7 @@ def test_a_service_is_killed_and_started_again(stack: Stack) -> None:
 async def test_a_start_from_another_thread_is_refused(stack: Stack) -> None:
     """The process would end with that thread; the mistake is told instead."""
     with pytest.raises(ServerError, match="main thread"):
-        await asyncio.to_thread(stack.service("inventory").start)
+        await asyncio.to_thread(stack.kafka.start)
 
 
 def test_the_launcher_from_up_to_clean(tmp_path: Path) -> None:

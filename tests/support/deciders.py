@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from deploy.local.settings import CHECKOUT
 from tests.support.client import Partner, connected_partner
@@ -20,6 +21,7 @@ class Deciders:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.processes: dict[str, ServiceProcess] = {}
+        self.logs: list[Path] = []
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -29,6 +31,7 @@ class Deciders:
     def fresh(self) -> None:
         """Begin anew with the development catalogue and nothing sold."""
         self.processes.clear()
+        self.logs.clear()
         self.stack.stop_services()
         assert self.stack.kafka.running
         self.stack.broker.delete_topics(prefix="ota.")
@@ -57,6 +60,8 @@ class Deciders:
             process = self.stack.service(name, env={"OTA_KILL_AT": kill_at} if kill_at else None)
         if kill_at is None:
             self.processes[name] = process
+        if process.log not in self.logs:
+            self.logs.append(process.log)
         process.start()
         return process
 

@@ -128,12 +128,13 @@ ORDERS: Final = Orders()
 
 @dataclass
 class Story:
-    """A partition of a decider, with what has happened in it."""
+    """A partition of a decider; *written* are the entities of its last write."""
 
     decider: Decider
     state: State
     seq: int = 0
     decisions: list[Decision] = field(default_factory=list)
+    written: list[Entity] = field(default_factory=list)
 
     def happened(self, *events: object, at: datetime, id: str) -> None:
         """Apply events of one write."""
@@ -141,6 +142,7 @@ class Story:
             self.seq += 1
             position = Position(1, self.state.partition, self.seq)
             self.decider.evolve(self.state, event, id=id, position=position, decided_at=at)
+        self.written = [change.entity for change in self.state.staged()]
         self.state.commit()
 
     def when(
@@ -170,6 +172,10 @@ class Story:
     def then_nothing(self) -> Story:
         """Check that nothing happened and nobody is answered."""
         return self.then()
+
+    def in_last_write(self, kind: type[E]) -> list[E]:
+        """Return the entities of a kind as the last write has left them."""
+        return [entity for entity in self.written if isinstance(entity, kind)]
 
     def entity(self, kind: type[E], key: str | int) -> E:
         """Return an entity that is in memory."""

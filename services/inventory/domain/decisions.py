@@ -68,7 +68,7 @@ def _place(state: State, command: PlaceHold, now: datetime) -> Decision:
         raise ValueError(f"quantity {command.quantity} is outside 1..{QUANTITY_MAX}")
     known = state.get(Hold, command.reservation_id)
     if known is not None:
-        # The recorded answer is the guard against repeats; this one needs no memory of commands.
+        # A repeat is answered from its record; this guard holds even without one.
         return Decision(answer=_placed(known, known.held_at), recorded=True)
     pool = state.get(Pool, str(command.pool_no))
     if pool is None:
