@@ -8,7 +8,7 @@ be written to the entity tables: they are the snapshot (ADR 5).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
@@ -28,6 +28,7 @@ class Entity(Protocol):
 
 
 E = TypeVar("E", bound=Entity)
+_Entities = dict[type[Entity], dict[str, Entity]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,43 +40,45 @@ class Change:
 
 
 class State:
-    """The entities of one partition."""
+    """The entities of one partition; what is looked up costs the same however many there are."""
 
     def __init__(self, *, partition: int) -> None:
         self.partition = partition
-        self._committed: dict[tuple[type[Entity], str], Entity] = {}
-        self._loaded: dict[tuple[type[Entity], str], Entity] = {}
+        self._committed: _Entities = {}
+        self._loaded: _Entities = {}
         self._staged: dict[tuple[type[Entity], str], Change] = {}
 
     def get(self, kind: type[E], key: str) -> E | None:
         """Return the entity as of now, staged changes included; None if it is not in memory."""
-        at = (cast(type[Entity], kind), key)
-        change = self._staged.get(at)
+        of = cast(type[Entity], kind)
+        change = self._staged.get((of, key))
         if change is not None:
             return cast(E, change.entity)
-        found = self._committed.get(at)
-        if found is None:
-            found = self._loaded.get(at)
-        return cast("E | None", found)
+        return cast("E | None", self._known(of, key))
 
-    def all(self, kind: type[E]) -> Iterator[E]:
-        """Yield every committed entity of a kind."""
-        return (cast(E, e) for (k, _), e in self._committed.items() if k is kind)
+    def _known(self, kind: type[Entity], key: str) -> Entity | None:
+        found = self._committed.get(kind, {}).get(key)
+        return found if found is not None else self._loaded.get(kind, {}).get(key)
+
+    def all(self, kind: type[E]) -> Iterable[E]:
+        """Return every committed entity of a kind."""
+        return cast(Iterable[E], self._committed.get(cast(type[Entity], kind), {}).values())
+
+    def count(self, kind: type[E]) -> int:
+        """Return how many committed entities of a kind there are."""
+        return len(self._committed.get(cast(type[Entity], kind), {}))
 
     def put(self, entity: Entity) -> None:
         """Stage a new or changed entity."""
-        at = (type(entity), entity.key)
-        before = self._staged.get(at)
-        if before is not None:
-            new = before.new
-        else:
-            new = at not in self._committed and at not in self._loaded
-        self._staged[at] = Change(entity, new)
+        kind, key = type(entity), entity.key
+        before = self._staged.get((kind, key))
+        new = before.new if before is not None else self._known(kind, key) is None
+        self._staged[kind, key] = Change(entity, new)
 
     def load(self, entity: Entity) -> None:
         """Bring a stored entity in for the current batch, or for good if it is kept."""
-        at = (type(entity), entity.key)
-        (self._committed if entity.kept else self._loaded)[at] = entity
+        into = self._committed if entity.kept else self._loaded
+        into.setdefault(type(entity), {})[entity.key] = entity
 
     def staged(self) -> list[Change]:
         """Return what this batch has changed, in order of first change."""
@@ -83,13 +86,12 @@ class State:
 
     def commit(self) -> None:
         """Make the stage the state; entities that are not kept leave memory."""
-        for at, change in self._staged.items():
+        for (kind, key), change in self._staged.items():
             if change.entity.kept:
-                self._committed[at] = change.entity
+                self._committed.setdefault(kind, {})[key] = change.entity
             else:
-                self._committed.pop(at, None)
-        self._staged.clear()
-        self._loaded.clear()
+                self._committed.get(kind, {}).pop(key, None)
+        self.release()
 
     def release(self) -> None:
         """Forget the stage and what was loaded for the last batch only."""
@@ -99,6 +101,3 @@ class State:
     def rollback(self) -> None:
         """Forget the stage; what was loaded for the batch stays for its next try."""
         self._staged.clear()
-
-    def __len__(self) -> int:
-        return len(self._committed)

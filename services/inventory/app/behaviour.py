@@ -120,7 +120,7 @@ class InventoryBehaviour:
 
     def open_holds(self) -> int:
         """Return how many holds are open."""
-        return sum(1 for _ in self._state.all(Hold)) if self._state is not None else 0
+        return self._state.count(Hold) if self._state is not None else 0
 
 
 def _figures(pool: Pool, head: Head) -> PoolFigures:

@@ -155,7 +155,7 @@ class ReservationBehaviour:
         if self._early:
             self._early = {id: at for id, at in self._early.items() if at > seq}
         self._deadlines.tidy(state)
-        self.watch.holds_open(state.partition, len(state))
+        self.watch.holds_open(state.partition, state.count(Reservation))
 
     def figures(self, state: State, message: Envelope, head: Head) -> PoolFigures | None:
         """Figures are the ledger's."""
