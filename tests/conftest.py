@@ -42,5 +42,6 @@ def pytest_runtest_makereport(
     deciders = getattr(item, "funcargs", {}).get("deciders")
     if report.failed and isinstance(deciders, Deciders):
         for log in deciders.logs:
-            report.sections.append((f"log of {log.stem}", "\n".join(tail(log=log, lines=LOG_LINES))))
+            last = "\n".join(tail(log=log, lines=LOG_LINES))
+            report.sections.append((f"log of {log.stem}", last))
     return report

@@ -36,7 +36,11 @@ class Finding:
 
 
 def find_postgres(*, configured: Path | None) -> Finding:
-    """Look for PostgreSQL's server binaries; the place is their folder."""
+    """Look for PostgreSQL's server binaries; the place is their folder.
+
+    Raises MachineError if they are not in the folder that was configured: nothing that could be
+    installed would mend that.
+    """
     wrong = f"PostgreSQL {POSTGRES_VERSION_MIN} or later (server binaries) not found"
     for folder in [configured] if configured else _postgres_folders():
         if not all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb", "psql")):
@@ -46,7 +50,7 @@ def find_postgres(*, configured: Path | None) -> Finding:
             return Finding(f"PostgreSQL {version}", "postgresql", folder)
         wrong = f"PostgreSQL {version} is too old: {POSTGRES_VERSION_MIN} or later is needed"
     if configured:
-        wrong += " in the folder that OTA_POSTGRES_BIN names"
+        raise MachineError(f"{wrong} in {configured}, which OTA_POSTGRES_BIN names")
     return Finding("PostgreSQL", "postgresql", None, wrong)
 
 

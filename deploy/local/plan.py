@@ -168,7 +168,7 @@ def make_plan(
             "inventory",
             "load-catalogue",
             str(settings.catalogue_file),
-            after=deciders,
+            after=("inventory",),
         ),
         task(
             "load-partners", "gateway", "load-partners", str(settings.partners_file), after=migrated

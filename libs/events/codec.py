@@ -92,7 +92,7 @@ def decode(
         return Envelope(
             id=found["ce_id"],
             source=found["ce_source"].removeprefix("/ota/"),
-            time=datetime.fromisoformat(found["ce_time"]),
+            time=_instant(found["ce_time"]),
             data=data,
             correlation_id=found["ce_correlationid"],
             causation_id=found["ce_causationid"],
@@ -119,6 +119,14 @@ def parse_position(text: str) -> Position:
     """Return the position written as ``generation-partition-seq``; raises ValueError."""
     generation, partition, seq = text.split("-")
     return Position(int(generation), int(partition), int(seq))
+
+
+def _instant(text: str) -> datetime:
+    """Times are compared with our clock, so one without a time zone is no message of ours."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("a time needs a time zone")
+    return instant
 
 
 def _actor(found: dict[str, str]) -> Actor | None:

@@ -105,7 +105,7 @@ def _to_customer_types(value: object) -> tuple[str, ...]:
     if not all(isinstance(word, str) for word in words):
         raise PydanticCustomError("word_type", "must be a word, or a list of words")
     if not 1 <= len(words) <= QUANTITY_MAX or any(word not in CUSTOMER_TYPES for word in words):
-        raise PydanticCustomError("customer_type", _TYPE_RULE)
+        raise PydanticCustomError("unknown_word", _TYPE_RULE)
     return tuple(words)
 
 

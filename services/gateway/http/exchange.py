@@ -37,7 +37,7 @@ class Exchange:
     body: dict[str, object] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     idempotency_key: str | None = None
-    marks: Marks = NOTHING
+    marks: Marks = field(default_factory=lambda: NOTHING)
     reply: Reply | None = None
     replayed: bool = False
 

@@ -122,7 +122,9 @@ def _expiry(command: PlaceHold, now: datetime) -> datetime:
 def _close(state: State, event: TerminalEvent, event_id: str) -> Decision:
     """Move a hold's units once; what can't be applied moves nothing and stops the pool's sales."""
     hold = state.get(Hold, event.reservation_id)
-    if hold is None or hold.status != "held" or hold.quantity != event.quantity:
+    if hold is None or hold.status != "held":
+        return _conflict(state, event, event_id, hold)
+    if (hold.pool_no, hold.quantity) != (event.pool_no, event.quantity):
         return _conflict(state, event, event_id, hold)
     if isinstance(event, ReservationActivated):
         sold = UnitsSold(
@@ -142,7 +144,9 @@ def _close(state: State, event: TerminalEvent, event_id: str) -> Decision:
 
 
 def _conflict(state: State, event: TerminalEvent, event_id: str, hold: Hold | None) -> Decision:
-    reason = "not held" if hold is None else f"is {hold.status} with {hold.quantity} units"
+    reason = "not held"
+    if hold is not None:
+        reason = f"is {hold.status} with {hold.quantity} units of pool {hold.pool_no}"
     found = LedgerConflictFound(
         reservation_id=event.reservation_id,
         pool_no=event.pool_no,

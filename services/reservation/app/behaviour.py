@@ -83,18 +83,16 @@ class ReservationBehaviour:
 
     async def prepare(self, state: State, messages: Sequence[Envelope]) -> Sequence[Envelope]:
         """Load reservations that commands name and memory has not got, one query for all."""
-        arriving = {
-            message.data.reservation_id
-            for message in messages
-            if isinstance(message.data, UnitsHeld)
-        }
-        unknown = {
-            message.data.reservation_id
-            for message in messages
-            if isinstance(message.data, ActivateReservation | CancelReservation)
-            and message.data.reservation_id not in arriving
-            and state.get(Reservation, message.data.reservation_id) is None
-        }
+        opening: set[str] = set()
+        unknown: set[str] = set()
+        for message in messages:
+            data = message.data
+            if isinstance(data, UnitsHeld) and data.reservation_id not in self._early:
+                opening.add(data.reservation_id)
+            elif isinstance(data, ActivateReservation | CancelReservation):
+                id = data.reservation_id
+                if id not in opening and state.get(Reservation, id) is None:
+                    unknown.add(id)
         if not unknown:
             return ()
         for reservation in await self.lookup.ended(state.partition, sorted(unknown)):

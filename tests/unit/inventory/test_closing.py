@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from libs.events.contracts.inventory import LedgerConflictFound, SalesStopped
+from libs.events.contracts.inventory import HoldRefused, LedgerConflictFound, SalesStopped
 from services.inventory.domain.decisions import TerminalEvent
 from services.inventory.domain.ledger import Hold, Pool
 from tests.support import examples
@@ -97,7 +97,7 @@ def test_a_second_end_in_the_same_batch_is_a_conflict_too(second: TerminalEvent)
             position=examples.POSITION,
             decided_at=examples.NOW,
         )
-    story.when(second, id="1-0-9").then(*conflict(second, "is sold with 3 units"))
+    story.when(second, id="1-0-9").then(*conflict(second, "is sold with 3 units of pool 1"))
 
 
 @pytest.mark.parametrize("event", ENDS)
@@ -105,9 +105,20 @@ def test_an_end_of_another_quantity_is_a_conflict(event: TerminalEvent) -> None:
     """Units are moved as they were held or not at all; the hold stays open."""
     wrong = replace(event, quantity=4)
     story = held().when(wrong, id="1-0-9")
-    story.then(*conflict(wrong, "is held with 3 units"))
+    story.then(*conflict(wrong, "is held with 3 units of pool 1"))
     assert 3 == story.entity(Pool, examples.POOL_NO).held
     assert "held" == story.entity(Hold, examples.RESERVATION_ID).status
+
+
+@pytest.mark.parametrize("event", ENDS)
+def test_an_end_in_another_pool_is_a_conflict(event: TerminalEvent) -> None:
+    """A hold never moves the units of a pool that it does not belong to, nor its own then."""
+    other = replace(STOCK, pool_no=examples.OTHER_POOL_NO, channel="direct")
+    wrong = replace(event, pool_no=other.pool_no)
+    story = given(LEDGER, STOCK, other, examples.UNITS_HELD).when(wrong, id="1-0-9")
+    story.then(*conflict(wrong, "is held with 3 units of pool 1"))
+    assert 3 == story.entity(Pool, examples.POOL_NO).held
+    assert 10 == story.entity(Pool, other.pool_no).available
 
 
 @pytest.mark.parametrize("event", ENDS)
@@ -121,7 +132,7 @@ def test_an_end_in_a_pool_that_does_not_exist_is_recorded_only(event: TerminalEv
 def test_after_a_conflict_holds_are_refused_until_sales_are_resumed(event: TerminalEvent) -> None:
     """Selling goes on only when somebody has looked."""
     story = given(LEDGER, STOCK).when(event, id="1-0-9").when(examples.PLACE_HOLD)
-    assert "sales_stopped" == story.decisions[-1].answer.reason  # type: ignore[union-attr]
+    story.then(answer=HoldRefused(reason="sales_stopped", available=0), recorded=True)
     story.when(examples.RESUME_SALES).when(examples.PLACE_HOLD, at=examples.HELD_AT)
     story.then(examples.UNITS_HELD, answer=examples.HOLD_PLACED, recorded=True)
 

@@ -1,0 +1,488 @@
+"""The deciding services in one object: commands in, answers and read views out, all in memory.
+
+Just enough of their rules for the gateway's tests; it conforms to the gateway's ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from libs.events.contracts.fulfillment import IssuedTicket, OrderConfirmed
+from libs.events.contracts.gateway import KeyReused
+from libs.events.contracts.inventory import (
+    HoldPlaced,
+    HoldRefused,
+    HoldReleased,
+    PlaceHold,
+    PoolFigures,
+)
+from libs.events.contracts.reservation import (
+    ActivateReservation,
+    CancelReservation,
+    ReservationRefused,
+)
+from libs.events.envelope import Position
+from libs.events.requests import Reply, Request
+from libs.kernel.catalogue import Catalogue, PoolPlan
+from libs.kernel.ids import Numbers
+from libs.kernel.pricing import price_lines, total_minor
+from services.gateway.domain.records import (
+    HoldRecord,
+    OrderFilter,
+    OrderRecord,
+    ReservationFilter,
+    ReservationRecord,
+    Slice,
+    TicketRecord,
+)
+
+Place = tuple[str, int]
+Mark = tuple[int, int]
+
+NUMBERS = Numbers(b"n" * 32)
+
+
+@dataclass(slots=True)
+class Pool:
+    """A pool's ledger."""
+
+    plan: PoolPlan
+    held: int = 0
+    sold: int = 0
+    selling: bool = True
+
+    @property
+    def available(self) -> int:
+        """What can be held."""
+        return self.plan.units - self.held - self.sold
+
+
+@dataclass(slots=True)
+class Hold:
+    """A hold with everything that the views show of it."""
+
+    command: PlaceHold
+    record: ReservationRecord
+    partition: int
+
+
+@dataclass(slots=True)
+class Market:
+    """Inventory, reservation and fulfillment at once.
+
+    *gate* holds answers back until it is set; *failure* is raised instead of an answer.
+    While *lagging*, the reservation service's view does not learn of new holds.
+    """
+
+    catalogue: Catalogue
+    now: datetime = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
+    lagging: bool = False
+    failure: Exception | None = None
+    gate: asyncio.Event | None = None
+    sent: list[Request] = field(default_factory=list)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    orders_by_id: dict[str, tuple[OrderRecord, str, str]] = field(default_factory=dict)
+    tickets_by_order: dict[str, list[TicketRecord]] = field(default_factory=dict)
+    recorded: dict[str, tuple[str, Reply]] = field(default_factory=dict)
+    running: dict[tuple[str, str], asyncio.Future[Reply]] = field(default_factory=dict)
+    pools_by_no: dict[int, Pool] = field(default_factory=dict)
+    heads: dict[Place, int] = field(default_factory=dict)
+    shown: set[str] = field(default_factory=set)
+    inventory_seen: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pools_by_no = {plan.pool_no: Pool(plan) for plan in self.catalogue.pools}
+
+    # The command client
+
+    async def submit(self, request: Request, *, timeout_s: float) -> Reply:
+        """See `libs.events.requests.CommandClient.submit`."""
+        key = (request.command_id, request.fingerprint)
+        first = self.running.get(key)
+        if first is not None:
+            return await asyncio.shield(first)
+        self.sent.append(request)
+        self.running[key] = answer = asyncio.get_running_loop().create_future()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            if self.failure is not None:
+                raise self.failure
+            reply = self._answer(request)
+            answer.set_result(reply)
+            return reply
+        except BaseException:
+            answer.cancel()
+            raise
+        finally:
+            del self.running[key]
+
+    def _answer(self, request: Request) -> Reply:
+        known = self.recorded.get(request.command_id)
+        if known is not None:
+            fingerprint, reply = known
+            if fingerprint != request.fingerprint:
+                return replace(reply, answer=KeyReused(command_id=request.command_id))
+            return replace(reply, replayed=True)
+        match request.data:
+            case PlaceHold() as command:
+                reply = self._place(command)
+            case ActivateReservation() as command:
+                reply = self._activate(command)
+            case CancelReservation() as command:
+                reply = self._cancel(command)
+            case other:
+                raise TypeError(other)
+        not_found = (
+            isinstance(reply.answer, ReservationRefused)
+            and reply.answer.reason == "reservation_not_found"
+        )
+        if not not_found:
+            self.recorded[request.command_id] = (request.fingerprint, reply)
+        return reply
+
+    def _place(self, command: PlaceHold) -> Reply:
+        pool = self.pools_by_no[command.pool_no]
+        partition = pool.plan.partition
+        if command.expires_at is not None and command.expires_at <= self.now:
+            refused = HoldRefused(reason="expiry_in_the_past", available=pool.available)
+            return self._inventory(pool, refused)
+        if not pool.selling:
+            return self._inventory(pool, HoldRefused(reason="sales_stopped", available=0))
+        if command.quantity > pool.available:
+            return self._inventory(pool, HoldRefused(reason="sold_out", available=pool.available))
+        pool.held += command.quantity
+        self._advance("inventory", partition)
+        latest = self.now + timedelta(hours=48)
+        expires_at = min(command.expires_at or self.now + timedelta(hours=24), latest)
+        record = ReservationRecord(
+            reservation_id=command.reservation_id,
+            product_id=pool.plan.product_id,
+            quantity=command.quantity,
+            status="active",
+            held_at=self.now,
+            expires_at=expires_at,
+            prices=command.prices,
+            visit_date=command.visit_date,
+            order_id=None,
+            ended_at=None,
+        )
+        self.holds[command.reservation_id] = Hold(command, record, partition)
+        if not self.lagging:
+            self.catch_up()
+        placed = HoldPlaced(
+            reservation_id=command.reservation_id,
+            pool_no=command.pool_no,
+            product_id=pool.plan.product_id,
+            quantity=command.quantity,
+            held_at=self.now,
+            expires_at=expires_at,
+            prices=command.prices,
+        )
+        return self._inventory(pool, placed)
+
+    def _activate(self, command: ActivateReservation) -> Reply:
+        hold = self._own(command.reservation_id, command.partner_id)
+        if hold is None:
+            return self._refused(command.reservation_id, "reservation_not_found", 0)
+        refusal = self._refusal(hold, activated="already_activated")
+        if refusal is not None:
+            return refusal
+        quantity, types = hold.record.quantity, command.customer_types
+        if len(types) not in (1, quantity):
+            return self._refused(
+                hold.record.reservation_id, "customer_types_do_not_match", hold.partition, quantity
+            )
+        words = types * quantity if len(types) == 1 else types
+        on = command.visit_date or hold.record.visit_date
+        lines = price_lines(rules=hold.record.prices, customer_types=words, on=on)
+        seq = self._advance("reservation", hold.partition)
+        order_id = NUMBERS.order_id(partition=hold.partition, counter=seq)
+        hold.record = replace(hold.record, status="activated", order_id=order_id, ended_at=self.now)
+        pool = self.pools_by_no[hold.command.pool_no]
+        pool.held -= quantity
+        pool.sold += quantity
+        self._advance("inventory", hold.partition)
+        product = self.catalogue.product(hold.record.product_id)
+        assert product is not None
+        number = self._advance("fulfillment", hold.partition)
+        tickets = tuple(
+            IssuedTicket(
+                ticket_code=f"{product.ticket_prefix}-{number:08d}{index:05d}",
+                qr_token=f"TOKEN-{number}-{index}",
+                customer_type=word,
+            )
+            for index, word in enumerate(words)
+        )
+        confirmed = OrderConfirmed(
+            order_id=order_id,
+            reservation_id=hold.record.reservation_id,
+            product_id=product.product_id,
+            confirmation_code=NUMBERS.confirmation_code(partition=hold.partition, counter=number),
+            visit_date=on,
+            created_at=self.now,
+            lines=lines,
+            total_minor=total_minor(lines),
+            currency=hold.record.prices.currency,
+            entitlements=product.entitlements,
+            tickets=tickets,
+        )
+        order = OrderRecord(
+            order_id=order_id,
+            reservation_id=confirmed.reservation_id,
+            product_id=product.product_id,
+            quantity=quantity,
+            confirmation_code=confirmed.confirmation_code,
+            visit_date=on,
+            total_minor=confirmed.total_minor,
+            currency=confirmed.currency,
+            customer=command.customer,
+            entitlements=product.entitlements,
+            status="confirmed",
+            created_at=self.now,
+        )
+        self.orders_by_id[order_id] = (order, command.partner_id, command.payment_reference_hash)
+        self.tickets_by_order[order_id] = [
+            TicketRecord(
+                ticket_code=ticket.ticket_code,
+                qr_token=ticket.qr_token,
+                customer_type=ticket.customer_type,
+                status="ACTIVE",
+            )
+            for ticket in tickets
+        ]
+        return Reply(
+            answer=confirmed,
+            replayed=False,
+            source="fulfillment",
+            position=Position(1, hold.partition, number),
+        )
+
+    def _cancel(self, command: CancelReservation) -> Reply:
+        hold = self._own(command.reservation_id, command.partner_id)
+        if hold is None:
+            return self._refused(command.reservation_id, "reservation_not_found", 0)
+        pool = self.pools_by_no[hold.command.pool_no]
+        released = HoldReleased(reservation_id=command.reservation_id)
+        if hold.record.status == "cancelled":
+            return self._inventory(pool, released)
+        refusal = self._refusal(hold, activated="cannot_cancel_activated")
+        if refusal is not None:
+            return refusal
+        self._end(hold, "cancelled")
+        return self._inventory(pool, released)
+
+    def expire(self, reservation_id: str) -> None:
+        """Let a hold run out."""
+        self._end(self.holds[reservation_id], "expired")
+
+    def _end(self, hold: Hold, status: str) -> None:
+        self._advance("reservation", hold.partition)
+        hold.record = replace(hold.record, status=status, ended_at=self.now)  # type: ignore[arg-type]
+        self.pools_by_no[hold.command.pool_no].held -= hold.record.quantity
+        self._advance("inventory", hold.partition)
+        self.catch_up()
+
+    def _own(self, reservation_id: str, partner_id: str) -> Hold | None:
+        hold = self.holds.get(reservation_id)
+        return hold if hold is not None and hold.command.partner_id == partner_id else None
+
+    def _refusal(self, hold: Hold, *, activated: str) -> Reply | None:
+        reason = {
+            "activated": activated,
+            "cancelled": "reservation_cancelled",
+            "expired": "reservation_expired",
+        }.get(hold.record.status)
+        if reason is None:
+            return None
+        return self._refused(
+            hold.record.reservation_id, reason, hold.partition, order_id=hold.record.order_id
+        )
+
+    def _refused(
+        self,
+        reservation_id: str,
+        reason: str,
+        partition: int,
+        quantity: int | None = None,
+        order_id: str | None = None,
+    ) -> Reply:
+        return Reply(
+            answer=ReservationRefused(
+                reason=reason,  # type: ignore[arg-type]
+                reservation_id=reservation_id,
+                order_id=order_id,
+                quantity=quantity,
+            ),
+            replayed=False,
+            source="reservation",
+            position=Position(1, partition, self.heads.get(("reservation", partition), 0)),
+        )
+
+    def _inventory(self, pool: Pool, answer: object) -> Reply:
+        partition = pool.plan.partition
+        return Reply(
+            answer=answer,
+            replayed=False,
+            source="inventory",
+            position=Position(1, partition, self.heads.get(("inventory", partition), 0)),
+            figures=self.figures(pool),
+        )
+
+    def _advance(self, source: str, partition: int) -> int:
+        seq = self.heads[source, partition] = self.heads.get((source, partition), 0) + 1
+        if source == "inventory" and not self.lagging:
+            self.inventory_seen[partition] = seq
+        return seq
+
+    def catch_up(self) -> None:
+        """Let the reservation service's view learn of all holds."""
+        self.shown = set(self.holds)
+        self.inventory_seen = {
+            partition: seq
+            for (source, partition), seq in self.heads.items()
+            if source == "inventory"
+        }
+
+    # Read views
+
+    def figures(self, pool: Pool) -> PoolFigures:
+        """Return a pool's figures as of now."""
+        plan = pool.plan
+        return PoolFigures(
+            pool_no=plan.pool_no,
+            product_id=plan.product_id,
+            channel=plan.channel,
+            allotted=plan.units,
+            available=pool.available,
+            selling=pool.selling,
+            generation=1,
+            partition=plan.partition,
+            seq=self.heads.get(("inventory", plan.partition), 0),
+        )
+
+    async def current_catalogue(self) -> Catalogue | None:
+        """See `services.gateway.app.catalogue.CatalogueSource`."""
+        return self.catalogue
+
+    async def pools(self) -> Sequence[PoolFigures]:
+        """See `services.gateway.app.availability.PoolSource`."""
+        return [self.figures(pool) for pool in self.pools_by_no.values()]
+
+    async def hold(self, *, partner_id: str, reservation_id: str) -> HoldRecord | None:
+        """See `services.gateway.app.reservation_reads.HoldView`."""
+        hold = self._own(reservation_id, partner_id)
+        if hold is None:
+            return None
+        record = hold.record
+        return HoldRecord(
+            reservation_id=record.reservation_id,
+            product_id=record.product_id,
+            quantity=record.quantity,
+            open=record.status == "active",
+            held_at=record.held_at,
+            expires_at=record.expires_at,
+            prices=record.prices,
+            visit_date=record.visit_date,
+        )
+
+    async def reservation(
+        self, *, partner_id: str, reservation_id: str
+    ) -> ReservationRecord | None:
+        """See `services.gateway.app.reservation_reads.ReservationView`."""
+        hold = self._own(reservation_id, partner_id)
+        return hold.record if hold is not None and reservation_id in self.shown else None
+
+    async def reservations(
+        self, *, partner_id: str, which: ReservationFilter, rows: Slice
+    ) -> tuple[Sequence[ReservationRecord], int]:
+        """See `services.gateway.app.reservation_reads.ReservationView`."""
+        found = [
+            hold.record
+            for reservation_id, hold in self.holds.items()
+            if reservation_id in self.shown
+            and hold.command.partner_id == partner_id
+            and which.status in (None, hold.record.status)
+            and which.product_id in (None, hold.record.product_id)
+            and which.customer_reference_hash in (None, hold.command.customer_reference_hash)
+        ]
+        places = [(row.held_at, row.reservation_id) for row in found]
+        return [found[index] for index in _window(places, rows)], len(found)
+
+    async def expired_since(
+        self, *, partner_id: str, since: datetime | None
+    ) -> tuple[int, datetime | None]:
+        """See `services.gateway.app.cleanup.ExpiredView`."""
+        ends = [
+            hold.record.ended_at
+            for hold in self.holds.values()
+            if hold.command.partner_id == partner_id
+            and hold.record.status == "expired"
+            and hold.record.ended_at is not None
+            and (since is None or hold.record.ended_at > since)
+        ]
+        return len(ends), max(ends, default=None)
+
+    async def order(self, *, partner_id: str, order_id: str) -> OrderRecord | None:
+        """See `services.gateway.app.orders.OrderView`."""
+        order, owner, _ = self.orders_by_id.get(order_id, (None, "", ""))
+        return order if owner == partner_id else None
+
+    async def orders(
+        self, *, partner_id: str, which: OrderFilter, rows: Slice
+    ) -> tuple[Sequence[OrderRecord], int]:
+        """See `services.gateway.app.orders.OrderView`."""
+        found = [
+            order
+            for order, owner, payment in self.orders_by_id.values()
+            if owner == partner_id
+            and which.product_id in (None, order.product_id)
+            and which.payment_reference_hash in (None, payment)
+            and which.confirmation_code in (None, order.confirmation_code)
+            and (which.created_from is None or order.created_at >= which.created_from)
+            and (which.created_before is None or order.created_at < which.created_before)
+        ]
+        places = [(row.created_at, row.order_id) for row in found]
+        return [found[index] for index in _window(places, rows)], len(found)
+
+    async def tickets(self, *, order_id: str) -> Sequence[TicketRecord]:
+        """See `services.gateway.app.orders.OrderView`."""
+        return self.tickets_by_order[order_id]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """See `services.gateway.app.progress.ProgressSource`; *service* is whose views these are."""
+
+    market: Market
+    service: str
+
+    async def progress(self) -> Mapping[Place, Mark]:
+        """Return how far the service's views are."""
+        marks = {
+            place: (1, seq) for place, seq in self.market.heads.items() if place[0] == self.service
+        }
+        if self.service == "reservation":
+            for partition, seq in self.market.inventory_seen.items():
+                marks["inventory", partition] = (1, seq)
+        else:
+            for (source, partition), seq in self.market.heads.items():
+                if source == "reservation":
+                    marks[source, partition] = (1, seq)
+        return marks
+
+
+def _window(places: Sequence[tuple[datetime, str]], rows: Slice) -> list[int]:
+    """Return the indices of a slice, newest first, then by id."""
+
+    def order(place: tuple[datetime, str]) -> tuple[float, str]:
+        return -place[0].timestamp(), place[1]
+
+    indices = sorted(range(len(places)), key=lambda index: order(places[index]))
+    if rows.after is not None:
+        last = order(rows.after)
+        indices = [index for index in indices if order(places[index]) > last]
+    return indices[rows.offset : rows.offset + rows.limit]
