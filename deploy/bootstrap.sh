@@ -21,7 +21,8 @@ if command -v flock >/dev/null 2>&1; then
   fi
 fi
 
-say() { echo "$*"; }
+# To standard error, so that `make status FORMAT=json` prints JSON and nothing else.
+say() { echo "$*" >&2; }
 fail() { echo "$*" >&2; exit 1; }
 
 can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }

@@ -75,6 +75,9 @@ def main(*, arguments: list[str]) -> int:
     except _EXPECTED as error:
         _complain(str(error))
         return 1
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return 130
     except BrokenPipeError:
         # The reader of our output has gone, as in `make logs | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

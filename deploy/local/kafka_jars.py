@@ -20,6 +20,8 @@ from deploy.local.state import FolderLock
 
 # One store for the checkout, whatever data folder is used: the jars are the same for all.
 JAR_STORE: Final = CHECKOUT / "var" / "kafka"
+# There if making the archive was tried in vain, so that it is not tried at every start.
+_NO_ARCHIVE: Final = f"{CLASS_ARCHIVE}.failed"
 _POM: Final = CHECKOUT / "deploy" / "kafka" / "pom.xml"
 
 
@@ -44,7 +46,7 @@ def install_jars(*, maven: Path, java: Path, say: Callable[[str], None]) -> Path
     Raises KafkaSetupError with Maven's last lines.
     """
     folder = jar_folder()
-    if folder.exists():
+    if _complete(folder):
         return folder
     lock = FolderLock(file=JAR_STORE / "install.lock")
     lock.acquire(wait=True)
@@ -54,10 +56,15 @@ def install_jars(*, maven: Path, java: Path, say: Callable[[str], None]) -> Path
             with tempfile.TemporaryDirectory(dir=JAR_STORE, prefix="libs-") as unfinished:
                 _copy_jars(maven=maven, target=Path(unfinished) / "jars")
                 (Path(unfinished) / "jars").rename(folder)
+        if not _complete(folder):
             _make_archive(java=java, jars=folder, say=say)
     finally:
         lock.release()
     return folder
+
+
+def _complete(folder: Path) -> bool:
+    return (folder / CLASS_ARCHIVE).exists() or (folder / _NO_ARCHIVE).exists()
 
 
 def _copy_jars(*, maven: Path, target: Path) -> None:
@@ -113,3 +120,4 @@ def _make_archive(*, java: Path, jars: Path, say: Callable[[str], None]) -> None
             unfinished.rename(jars / CLASS_ARCHIVE)
         else:
             say("that did not work; starts stay slower: " + " ".join(tail(log=broker.log, lines=1)))
+            (jars / _NO_ARCHIVE).touch()

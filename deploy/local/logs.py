@@ -37,12 +37,12 @@ def show(*, log_dir: Path, names: list[str], follow: bool) -> None:
     while follow:
         time.sleep(_PAUSE_S)
         for name in names:
-            text, positions[name] = _added(log=log_dir / f"{name}.log", since=positions[name])
+            text, positions[name] = added(log=log_dir / f"{name}.log", since=positions[name])
             for line in text.splitlines():
                 _print(name, line, width=width)
 
 
-def _added(*, log: Path, since: int) -> tuple[str, int]:
+def added(*, log: Path, since: int) -> tuple[str, int]:
     """Return the whole lines added after a position, and the position after them."""
     size = _size(log)
     if size < since:

@@ -17,7 +17,7 @@ from deploy.local.processes import Running
 
 
 class StateError(Exception):
-    """The state file is there but cannot be understood; delete it if nothing of the stack runs."""
+    """The state file is there but cannot be understood; the message says what to do."""
 
 
 @enum.unique
@@ -125,7 +125,10 @@ def read(*, file: Path) -> StackState | None:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    return decode(text=text)
+    try:
+        return decode(text=text)
+    except StateError as error:
+        raise StateError(f"{error}: delete {file.name} if nothing of the stack runs") from error
 
 
 class FolderLock:

@@ -16,6 +16,10 @@ from libs.events.registry import Unreadable
 Headers = list[tuple[str, bytes]]
 
 _FIGURES = TypeAdapter(PoolFigures)
+_TYPE_HEADERS = {
+    message.shape: (("ce_type", message.name.encode()), ("ce_dataversion", b"%d" % message.version))
+    for message in MESSAGES
+}
 _SPEC = ("ce_specversion", b"1.0")
 _CONTENT = ("content-type", b"application/json")
 
@@ -31,13 +35,13 @@ def encode(
     envelope: Envelope, *, figures: PoolFigures | None = None, body: bytes | None = None
 ) -> tuple[Headers, bytes]:
     """Return headers and value of a record; *body* is the data where it is written already."""
-    message = MESSAGES.message_of(envelope.data)
+    type_header, version_header = _TYPE_HEADERS[type(envelope.data)]
     headers: Headers = [
         _SPEC,
         ("ce_id", envelope.id.encode()),
         ("ce_source", b"/ota/" + envelope.source.encode()),
-        ("ce_type", message.name.encode()),
-        ("ce_dataversion", b"%d" % message.version),
+        type_header,
+        version_header,
         ("ce_time", envelope.time.isoformat().encode()),
         _CONTENT,
         ("ce_correlationid", envelope.correlation_id.encode()),

@@ -7,7 +7,7 @@ get lost on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 
@@ -71,13 +71,17 @@ class Envelope:
         replayed: bool = False,
     ) -> Envelope:
         """Make the envelope of a reaction to this message."""
-        return replace(
-            self,
+        return Envelope(
             id=id,
             source=source,
             time=time,
             data=data,
+            correlation_id=self.correlation_id,
             causation_id=self.id,
+            actor=self.actor,
+            traceparent=self.traceparent,
+            fingerprint=self.fingerprint,
+            reply_to=self.reply_to,
             position=position,
             replayed=replayed,
         )

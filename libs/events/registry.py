@@ -70,7 +70,8 @@ class Registry:
             for upcast in message.upcasters[version - 1 :]:
                 lifted = upcast(lifted)
             return adapter.validate_python(lifted)
-        except (ValidationError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            # Upcasters see what nobody has checked, and may stumble over it in any of these ways.
             raise Unreadable(f"{name} v{version} has the wrong shape: {_brief(error)}") from error
 
 

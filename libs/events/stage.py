@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from libs.events.behaviour import Behaviour
@@ -65,17 +65,23 @@ class RecentAnswers:
 
 @dataclass(slots=True)
 class Stage:
-    """Decides messages one after another; *head* moves with every event."""
+    """Decides messages one after another; *seq* and *hash* move with every event."""
 
     behaviour: Behaviour
     state: State
     recent: RecentAnswers
-    head: Head
+    before: Head
+    seq: int = field(init=False)
+    hash: bytes = field(init=False)
     rows: list[EventRow] = field(default_factory=list)
     events: list[tuple[Envelope, bytes]] = field(default_factory=list)
     answers: dict[str, AnswerRow] = field(default_factory=dict)
     replies: list[PlannedReply] = field(default_factory=list)
     signals: list[PlannedSignal] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Start above what is durable."""
+        self.seq, self.hash = self.before.seq, self.before.hash
 
     @property
     def changes(self) -> bool:
@@ -142,8 +148,8 @@ class Stage:
             self.replies.append(PlannedReply(message, answer, replayed=replayed))
 
     def _append(self, message: Envelope, event: object, now: datetime) -> None:
-        head, source = self.head, self.behaviour.source
-        position = Position(head.generation, head.partition, head.seq + 1)
+        source, previous = self.behaviour.source, self.hash
+        position = Position(self.before.generation, self.before.partition, self.seq + 1)
         self.behaviour.evolve(self.state, event, position, now)
         entry = MESSAGES.message_of(event)
         body = MESSAGES.write(event)
@@ -151,8 +157,8 @@ class Stage:
             id=position.event_id(), source=source, time=now, data=event, position=position
         )
         meta, data, subject = meta_of(envelope), body.decode(), _subject(event)
-        hash = chain_hash(
-            previous=head.hash,
+        self.hash = chain_hash(
+            previous=previous,
             source=source,
             position=position,
             type=entry.name,
@@ -170,12 +176,12 @@ class Stage:
                 subject=subject,
                 meta=meta,
                 data=data,
-                previous_hash=head.hash,
-                hash=hash,
+                previous_hash=previous,
+                hash=self.hash,
             )
         )
         self.events.append((envelope, body))
-        self.head = replace(head, seq=position.seq, hash=hash, decided_at=now)
+        self.seq = position.seq
 
 
 def asked_id(message: Envelope) -> str:

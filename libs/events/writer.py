@@ -225,7 +225,7 @@ class PartitionLoop:
 
     def _stage(self) -> Stage:
         return Stage(
-            behaviour=self._behaviour, state=self.state, recent=self._recent, head=self.head
+            behaviour=self._behaviour, state=self.state, recent=self._recent, before=self.head
         )
 
     async def _decide(self, messages: list[Envelope], now: datetime) -> Stage:
@@ -248,7 +248,13 @@ class PartitionLoop:
         """Write what the stage holds; False when something in it was recorded before."""
         if not stage.changes and self._intake.unsaved_s() < POSITION_DELAY_S:
             return True
-        after = replace(stage.head, decided_at=now, inputs=dict(self._intake.positions))
+        after = replace(
+            self.head,
+            seq=stage.seq,
+            hash=stage.hash,
+            decided_at=now,
+            inputs=dict(self._intake.positions),
+        )
         changes = self.state.staged()
         write = Write(
             before=self.head,

@@ -14,6 +14,7 @@ from tests.support.client import Partner, Stock
 from tests.support.deciders import Deciders
 from tests.support.ledger import settled
 from tests.support.stack import Server
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -141,9 +142,11 @@ async def repeat(partner: Partner, requests: list[Request]) -> None:
 
 async def reached(done: list[Request], number: int) -> None:
     """Wait until so many commands are answered."""
-    async with asyncio.timeout(60):
-        while len(done) < number:  # noqa: ASYNC110 - the list tells nobody
-            await asyncio.sleep(0.01)
+
+    async def enough() -> bool:
+        return len(done) >= number
+
+    await eventually(enough, timeout_s=60, what="the stream")
 
 
 async def outage(server: Server) -> None:

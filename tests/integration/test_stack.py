@@ -18,6 +18,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from deploy.local.display import SAMPLE_API_KEY
 from deploy.local.ports import free_ports
 from deploy.local.postgres import PostgresError
 from deploy.local.processes import wait_until
@@ -206,7 +207,7 @@ async def test_a_start_from_another_thread_is_refused(stack: Stack) -> None:
 
 
 def test_the_launcher_from_up_to_clean(tmp_path: Path) -> None:
-    """Up, up again, reset, down, up with data kept, clean: on ports and in a folder of its own."""
+    """Up, up again, down, up with data kept, reset, clean: on ports and in a folder of its own."""
     names = [name for name in DEFAULTS if name.endswith("_PORT")]
     ports = dict(zip(names, map(str, free_ports(count=len(names))), strict=True))
     folder = tmp_path / "stack"
@@ -229,26 +230,44 @@ def test_the_launcher_from_up_to_clean(tmp_path: Path) -> None:
         found: dict[str, Any] = json.loads(launcher("status"))
         return found
 
+    def available() -> int:
+        return int(call("inventory?product_ids=106")["available_quantities"]["106"])
+
+    def call(path: str, body: dict[str, int] | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{ports['OTA_PARTNER_PORT']}/api/ota/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-API-Key": SAMPLE_API_KEY, "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
     try:
         assert f"http://127.0.0.1:{ports['OTA_PARTNER_PORT']}/api/ota" in launcher("up")
         before = {each["name"]: each for each in status()["processes"]}
         servers = {"postgres", "kafka", *SERVICES}
         assert servers == {name for name, each in before.items() if each["state"] == "ready"}
         assert "already running" in launcher("up")
+        seeded = available()
+        call("reserve", {"product_id": 106, "quantity": 2})
+        assert seeded - 2 == available()
 
         os.kill(before["gateway"]["pid"], 9)
         assert wait_until(condition=lambda: restarts(status(), "gateway") == 1, timeout_s=30)
-
-        launcher("reset")
-        after = {each["name"]: each for each in status()["processes"]}
-        assert before["kafka"]["pid"] == after["kafka"]["pid"]
-        assert before["inventory"]["pid"] != after["inventory"]["pid"]
 
         launcher("down")
         assert "stopped" == status()["phase"]
         assert [] == status()["leftover_pids"]
         launcher("up")
-        assert "ready" == status()["phase"]
+        assert seeded - 2 == available()
+
+        before = {each["name"]: each for each in status()["processes"]}
+        launcher("reset")
+        after = {each["name"]: each for each in status()["processes"]}
+        assert before["kafka"]["pid"] == after["kafka"]["pid"]
+        assert before["inventory"]["pid"] != after["inventory"]["pid"]
+        assert seeded == available()
     finally:
         launcher("clean")
     assert not folder.exists()

@@ -141,7 +141,7 @@ def parse_instant(text: str) -> datetime | None:
     if len(text) <= 10 or text[10] not in "Tt":
         return None
     try:
-        at = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text.upper())
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
         return at.astimezone(UTC)
