@@ -15,14 +15,14 @@ from typing import Final
 
 from deploy.local import display, logs, ports
 from deploy.local.kafka import KafkaSetupError
-from deploy.local.kafka_jars import jar_version
-from deploy.local.machine import MachineError
+from deploy.local.kafka_jars import jar_folder, jar_version
+from deploy.local.machine import MachineError, how_to_get
 from deploy.local.plan import STOP_BUDGET_S
 from deploy.local.postgres import PostgresError
 from deploy.local.processes import stop_leftover, tail, wait_until
 from deploy.local.settings import SettingsError, load
 from deploy.local.stack import Stack, StackError, find_tools, provide_tools, shown
-from deploy.local.state import Phase, ProcessPhase, ProcessState, StateError
+from deploy.local.state import Phase, ProcessPhase, ProcessState, StackState, StateError
 from deploy.local.supervisor import Supervisor
 
 UP_TIMEOUT_S: Final = 300.0
@@ -33,6 +33,7 @@ OWN_FILES: Final = (
     "kafka",
     "demo",
     "log",
+    "seeded",
     "state.json",
     "state.new",
     "secrets.env",
@@ -53,9 +54,7 @@ _EXPECTED: Final = (
 
 
 def main(*, arguments: list[str]) -> int:
-    """Run one command and return its exit code; what a person can mend is told in words, not as a
-    traceback.
-    """
+    """Run one command and return its exit code; what a person can mend is told in words."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     commands = {
         "up": up,
@@ -225,16 +224,16 @@ def clean(stack: Stack) -> int:
 def doctor(stack: Stack) -> int:
     """Say what the machine has, what is missing, and how to get it."""
     settings = stack.settings
-    findings, has_jars = find_tools(
-        environment=settings.environment, configured=settings.postgres_bin
-    )
+    findings = find_tools(settings=settings)
     problems = [each.problem for each in findings if each.place is None]
     for each in findings:
         _say(f"{'ok' if each.place else 'MISSING':<8} {each.name:<16} {each.place or each.problem}")
-    _say(
-        f"{'ok' if has_jars else 'later':<8} Kafka {jar_version():<10} "
-        + ("jars are there" if has_jars else "jars are fetched by the first `make up`")
-    )
+    if jar_folder().exists():
+        _say(f"ok       Kafka {jar_version():<10} {shown(path=jar_folder())}")
+    else:
+        _say(f"later    Kafka {jar_version():<10} the first `make up` fetches its jars")
+    if problems:
+        _say(how_to_get(missing=[each for each in findings if each.place is None]))
     if stack.is_running():
         _say("ok       stack            is running (`make status`)")
     else:
@@ -283,9 +282,7 @@ def _one_command_at_a_time(stack: Stack) -> Iterator[None]:
 
 
 def _follow(stack: Stack, *, cycle: int, seen: Mapping[str, ProcessState]) -> bool:
-    """Print progress until the stack is ready in that cycle or has failed; return whether it is
-    ready.
-    """
+    """Print progress until that cycle is ready or has failed; return whether it is ready."""
     started_at_s = time.monotonic()
     while time.monotonic() - started_at_s < UP_TIMEOUT_S:
         state = stack.state()
@@ -295,6 +292,7 @@ def _follow(stack: Stack, *, cycle: int, seen: Mapping[str, ProcessState]) -> bo
                 _say(line)
             seen = state.processes
             if state.phase is Phase.READY:
+                _tell_refusals(stack, state)
                 return True
             if state.phase is Phase.FAILED:
                 _tell_failure(stack)
@@ -305,6 +303,14 @@ def _follow(stack: Stack, *, cycle: int, seen: Mapping[str, ProcessState]) -> bo
         time.sleep(0.1)
     _complain(f"not ready within {UP_TIMEOUT_S:.0f} s: see `make status` and `make logs`")
     return False
+
+
+def _tell_refusals(stack: Stack, state: StackState) -> None:
+    for each in state.processes.values():
+        if each.phase is ProcessPhase.REFUSED:
+            log = stack.settings.log_dir / f"{each.name}.log"
+            _say(f"{each.name} changed nothing: {' '.join(tail(log=log, lines=1))}")
+            _say("the data stays as it is; `make reset` goes back to the development seed")
 
 
 def _tell_failure(stack: Stack) -> None:

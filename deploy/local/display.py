@@ -14,7 +14,13 @@ from deploy.local.state import ProcessPhase, ProcessState, StackState
 
 SAMPLE_API_KEY: Final = "ota_test_key_12345"
 _TOLD: Final = frozenset(
-    {ProcessPhase.READY, ProcessPhase.DONE, ProcessPhase.FAILED, ProcessPhase.RESTARTING}
+    {
+        ProcessPhase.READY,
+        ProcessPhase.DONE,
+        ProcessPhase.REFUSED,
+        ProcessPhase.FAILED,
+        ProcessPhase.RESTARTING,
+    }
 )
 
 

@@ -39,11 +39,11 @@ def jar_folder() -> Path:
     return JAR_STORE / f"libs-{jar_version()}"
 
 
-def install_jars(*, maven: Path, java: Path, say: Callable[[str], None]) -> Path:
-    """Fetch Kafka's jars once and return their folder; whole or not at all, also when two do it at
-    once.
+def install_jars(*, maven: Path | None, java: Path, say: Callable[[str], None]) -> Path:
+    """Fetch Kafka's jars once, whole or not at all, and return their folder.
 
-    Raises KafkaSetupError with Maven's last lines.
+    Two may do it at the same time. Maven is needed only where the jars are not there yet; raises
+    KafkaSetupError with its last lines.
     """
     folder = jar_folder()
     if _complete(folder):
@@ -52,6 +52,8 @@ def install_jars(*, maven: Path, java: Path, say: Callable[[str], None]) -> Path
     lock.acquire(wait=True)
     try:
         if not folder.exists():
+            if maven is None:
+                raise KafkaSetupError("Kafka's jars are gone: run the same command again")
             say(f"fetching Kafka {jar_version()} (once)")
             with tempfile.TemporaryDirectory(dir=JAR_STORE, prefix="libs-") as unfinished:
                 _copy_jars(maven=maven, target=Path(unfinished) / "jars")

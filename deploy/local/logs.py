@@ -53,7 +53,9 @@ def added(*, log: Path, since: int) -> tuple[str, int]:
     with log.open("rb") as stream:
         stream.seek(since)
         chunk = stream.read(_READ_BYTES_MAX)
-    whole = chunk[: chunk.rfind(b"\n") + 1] or chunk
+    whole = chunk[: chunk.rfind(b"\n") + 1]
+    if not whole and len(chunk) == _READ_BYTES_MAX:
+        whole = chunk
     return whole.decode("utf-8", errors="replace"), since + len(whole)
 
 

@@ -93,8 +93,7 @@ def find_maven() -> Finding:
 def provide(
     *, look: Callable[[], list[Finding]], say: Callable[[str], None], log: Path
 ) -> dict[str, Path]:
-    """Return the place of everything looked for, by package; as root on Debian, install what is
-    missing.
+    """Return the places of all that is looked for, by package; install it as root on Debian.
 
     Raises MachineError when something is missing still.
     """
@@ -139,8 +138,7 @@ def _keep_debian_cluster_away() -> str:
 
 
 def install(*, packages: list[str], log: Path) -> None:
-    """Install Debian packages as root, without letting Debian set up a PostgreSQL server of its
-    own.
+    """Install Debian packages as root, but let Debian set up no PostgreSQL server of its own.
 
     Raises MachineError with the last lines of apt-get's output.
     """

@@ -132,7 +132,10 @@ class ManagedProcess:
                 continue
 
     async def run_once(self) -> None:
-        """Run the task to its end. Raises StepFailedError unless it ends with code 0 in time."""
+        """Run the task to its end.
+
+        Raises StepFailedError unless it ends in time, with code 0 or where it may fail.
+        """
         self._process = spawn(command=self.step.command)
         self._tell(ProcessPhase.STARTING)
         try:
@@ -140,15 +143,15 @@ class ManagedProcess:
                 code = await self._exits.wait(process=self._process)
         except TimeoutError as error:
             await self._fail(f"took longer than {TASK_TIMEOUT_S:.0f} s", error)
-        if code != 0:
+        if code != 0 and not self.step.may_fail():
             await self._fail(f"ended with {exit_words(code)}")
         self._process = None
-        self._tell(ProcessPhase.DONE)
+        self._tell(ProcessPhase.DONE if code == 0 else ProcessPhase.REFUSED)
 
     async def stop(self) -> None:
         """End the process: its stop signal, then SIGKILL once the budget is spent."""
         await self._end()
-        if self._state.phase not in {ProcessPhase.FAILED, ProcessPhase.DONE}:
+        if self._state.phase not in {ProcessPhase.FAILED, ProcessPhase.DONE, ProcessPhase.REFUSED}:
             self._tell(ProcessPhase.STOPPED)
 
     def forget(self) -> None:

@@ -40,6 +40,10 @@ def _ready_at_once() -> bool:
     return True
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One process of the stack."""
@@ -55,6 +59,8 @@ class Step:
     probe: Callable[[], bool] = _ready_at_once
     # Once it is ready, before anything that waits for it goes on.
     settle: Callable[[], None] = _nothing
+    # Whether, at this moment, the others may go on although this task failed.
+    may_fail: Callable[[], bool] = _never
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class Plan:
     services: tuple[Step, ...]
     # What is stopped together, one wave after another: callers before those that they call.
     stop_order: tuple[tuple[str, ...], ...]
+    # There once the data has been seeded; gone when it is wiped.
+    seeded_marker: Path
 
 
 def service_environment(
@@ -135,6 +143,7 @@ def make_plan(
     migrated = tuple(f"migrate-{name}" for name in SERVICES)
     deciders = tuple(name for name in SERVICES if name != "gateway")
     seeded = ("load-catalogue", "load-partners")
+    seeded_marker = settings.data_dir / "seeded"
 
     def command(service: str, *words: str, log: str, owner: bool = False) -> Command:
         return Command(
@@ -144,9 +153,19 @@ def make_plan(
             cwd=CHECKOUT,
         )
 
-    def task(name: str, service: str, *words: str, after: tuple[str, ...]) -> Step:
-        owner = words[0] == "migrate"
-        return Step(name, Kind.TASK, command(service, *words, log=name, owner=owner), after=after)
+    def migration(service: str) -> Step:
+        name = f"migrate-{service}"
+        return Step(name, Kind.TASK, command(service, "migrate", log=name, owner=True))
+
+    def seed(service: str, name: str, file: Path, *, after: tuple[str, ...]) -> Step:
+        return Step(
+            name=name,
+            kind=Kind.TASK,
+            command=command(service, name, str(file), log=name),
+            after=after,
+            # Data that was seeded before may have moved on, to a newer catalogue for instance.
+            may_fail=seeded_marker.exists,
+        )
 
     def server(service: str, *, after: tuple[str, ...]) -> Step:
         ops = settings.ops[service]
@@ -160,19 +179,11 @@ def make_plan(
         )
 
     services = (
-        *(task(f"migrate-{name}", name, "migrate", after=()) for name in SERVICES),
+        *(migration(name) for name in SERVICES),
         # A service reads its neighbours' views, so all of them have to be there.
         *(server(name, after=migrated) for name in deciders),
-        task(
-            "load-catalogue",
-            "inventory",
-            "load-catalogue",
-            str(settings.catalogue_file),
-            after=("inventory",),
-        ),
-        task(
-            "load-partners", "gateway", "load-partners", str(settings.partners_file), after=migrated
-        ),
+        seed("inventory", "load-catalogue", settings.catalogue_file, after=("inventory",)),
+        seed("gateway", "load-partners", settings.partners_file, after=migrated),
         server("gateway", after=(*deciders, *seeded)),
     )
     return Plan(
@@ -181,6 +192,7 @@ def make_plan(
         infrastructure=infrastructure,
         services=services,
         stop_order=((*migrated, *seeded, "gateway"), deciders, ("kafka",), ("postgres",)),
+        seeded_marker=seeded_marker,
     )
 
 

@@ -100,9 +100,7 @@ def _prefix(*, command: Command) -> list[str]:
 
 
 def start_mark(*, pid: int) -> str | None:
-    """Return what tells this process from any other that had or will have its id; None if it is
-    gone.
-    """
+    """Return what tells a process from all others that ever have its id; None if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -134,9 +132,7 @@ def running(*, process: subprocess.Popen[bytes], stop_signal: signal.Signals) ->
 
 
 def stop_leftover(*, leftover: Running, budget_s: float) -> None:
-    """End a process that an earlier launcher left behind: its stop signal, then SIGKILL after the
-    budget.
-    """
+    """End what an earlier launcher left behind: its stop signal, SIGKILL after the budget."""
     for number, patience_s in ((leftover.stop_signal, budget_s), (signal.SIGKILL, 5.0)):
         if not leftover.alive:
             return

@@ -17,9 +17,7 @@ class RestartPolicy:
     _restarted_at_s: deque[float] = field(default_factory=deque)
 
     def next_delay_s(self, *, now_s: float) -> float | None:
-        """Record a death; return the seconds to wait before the restart, or None if it has to stay
-        down.
-        """
+        """Record a death; return the seconds to wait before the restart, None if it stays down."""
         while self._restarted_at_s and now_s - self._restarted_at_s[0] >= self.window_s:
             self._restarted_at_s.popleft()
         recent = len(self._restarted_at_s)

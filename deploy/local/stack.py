@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,20 +148,15 @@ class Stack:
         return process
 
 
-def find_tools(
-    *, environment: Mapping[str, str], configured: Path | None
-) -> tuple[list[machine.Finding], bool]:
-    """Look for everything that the stack needs; the flag says whether Kafka's jars are there
-    already.
-    """
-    has_jars = jar_folder().exists()
+def find_tools(*, settings: Settings) -> list[machine.Finding]:
+    """Look for everything that the stack needs from the machine."""
     findings = [
-        machine.find_postgres(configured=configured),
-        machine.find_java(java_home=environment.get("JAVA_HOME")),
+        machine.find_postgres(configured=settings.postgres_bin),
+        machine.find_java(java_home=settings.environment.get("JAVA_HOME")),
     ]
-    if not has_jars:
+    if not jar_folder().exists():
         findings.append(machine.find_maven())
-    return findings, has_jars
+    return findings
 
 
 def provide_tools(*, settings: Settings, say: Callable[[str], None]) -> Tools:
@@ -169,19 +164,17 @@ def provide_tools(*, settings: Settings, say: Callable[[str], None]) -> Tools:
 
     Raises MachineError or KafkaSetupError where it cannot.
     """
-
-    def look() -> list[machine.Finding]:
-        findings, _ = find_tools(environment=settings.environment, configured=settings.postgres_bin)
-        return findings
-
-    places = machine.provide(look=look, say=say, log=settings.log_dir / "install.log")
-    java = places["default-jre-headless"]
-    jars = (
-        install_jars(maven=places["maven"], java=java, say=say)
-        if "maven" in places
-        else jar_folder()
+    places = machine.provide(
+        look=lambda: find_tools(settings=settings),
+        say=say,
+        log=settings.log_dir / "install.log",
     )
-    return Tools(postgres_binaries=places["postgresql"], java=java, jars=jars)
+    java = places["default-jre-headless"]
+    return Tools(
+        postgres_binaries=places["postgresql"],
+        java=java,
+        jars=install_jars(maven=places.get("maven"), java=java, say=say),
+    )
 
 
 def shown(*, path: Path) -> str:

@@ -40,6 +40,8 @@ class ProcessPhase(enum.StrEnum):
     STARTING = "starting"
     READY = "ready"
     DONE = "done"
+    # A task failed, which does no harm to the data that is there.
+    REFUSED = "refused"
     RESTARTING = "restarting"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -132,9 +134,7 @@ def read(*, file: Path) -> StackState | None:
 
 
 class FolderLock:
-    """A lock on a file that ends with its holder, however that dies, so that it needs no cleaning
-    up.
-    """
+    """A lock on a file that ends with its holder, however that dies; never left behind."""
 
     def __init__(self, *, file: Path) -> None:
         self._file = file

@@ -82,8 +82,7 @@ class Supervisor:
             if self._wipe_marker.exists():
                 # An earlier reset did not get to its end; half of one is worse than a whole.
                 await self._wipe()
-            await self._bring_up(group, plan.services)
-            self._tell(Phase.READY)
+            await self._bring_up_services(group)
             while True:
                 await self._reset_asked.wait()
                 self._reset_asked.clear()
@@ -106,11 +105,16 @@ class Supervisor:
             self._managed[name].forget()
         self._wipe_marker.touch()
         await self._wipe()
+        await self._bring_up_services(group)
+
+    async def _bring_up_services(self, group: asyncio.TaskGroup) -> None:
         await self._bring_up(group, self._plan.services)
+        self._plan.seeded_marker.touch()
         self._tell(Phase.READY)
 
     async def _wipe(self) -> None:
         cluster, broker = self._plan.cluster, self._plan.broker
+        self._plan.seeded_marker.unlink(missing_ok=True)
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(asyncio.to_thread(broker.delete_topics, prefix="ota."))

@@ -129,10 +129,15 @@ class Intake:
         return messages
 
     async def _read(self, record: Received) -> Envelope | None:
+        parks = BY_NAME[record.topic].poison == "park"
+        interests = self._behaviour.interests
         try:
-            return codec.decode(record.headers, record.value, interests=self._behaviour.interests)
+            message = codec.decode(record.headers, record.value, interests=interests)
+            if parks and isinstance(message.data, codec.Uninteresting):
+                raise Unreadable(f"{message.data.name} is no command that is decided here")
+            return message
         except Unreadable as error:
-            if BY_NAME[record.topic].poison != "park":
+            if not parks:
                 raise Halted(f"{record.topic} offset {record.offset}: {error}") from error
             await self.park(record.topic, record.headers, record.value, str(error))
             return None

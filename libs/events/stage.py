@@ -30,11 +30,16 @@ class Undecidable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PlannedReply:
-    """An answer to whoever sent *message*."""
+    """An answer to whoever sent *message*.
+
+    *unrecorded* ones were decided and leave no record: before they are given, it must be
+    sure that the command had not been recorded earlier with another answer.
+    """
 
     message: Envelope
     answer: object
     replayed: bool
+    unrecorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,10 @@ class Stage:
                 signal = AnswerRequested(command_id=answer.command_id)
                 self.signals.append(PlannedSignal(message, signal, replayed=False))
         elif message.reply_to is not None:
-            self.replies.append(PlannedReply(message, answer, replayed=False))
+            unrecorded = not decision.recorded
+            self.replies.append(
+                PlannedReply(message, answer, replayed=False, unrecorded=unrecorded)
+            )
 
     def answer_again(self, message: Envelope, row: AnswerRow, *, replayed: bool) -> None:
         """Give a recorded answer to whoever asks now; refuse a key that was for another request."""

@@ -209,6 +209,8 @@ class PartitionLoop:
             messages[:0] = await self._behaviour.prepare(self.state, messages)
             await self._recall([m for m in messages if isinstance(m.data, AnswerRequested)])
         stage = await self._decide(messages, now)
+        while await self._recall([r.message for r in stage.replies if r.unrecorded]):
+            stage = await self._decide(messages, now)
         while not await self._write(stage, now):
             if not await self._recall(messages):
                 raise Halted("a unique key was hit, but nothing of the batch is recorded")

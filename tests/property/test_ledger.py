@@ -62,7 +62,7 @@ holds = st.integers(0, 11).map(lambda number: f"res_{number}")
 
 @st.composite
 def ends(draw: st.DrawFn) -> TerminalEvent:
-    """The end of a hold; what does not fit the hold is mended later, most of the time."""
+    """The end of a hold, which may not agree with it; see `Batch`."""
     return replace(
         draw(st.sampled_from(ENDS)),
         reservation_id=draw(holds),
@@ -81,7 +81,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         prices=st.just(examples.PRICES),
         hold_s=st.none() | st.integers(1, 10**6),
         expires_at=st.none()
-        | st.integers(-10, 100).map(lambda hours: examples.NOW + timedelta(hours=hours)),
+        | st.integers(-5, 60).map(lambda seconds: examples.NOW + timedelta(seconds=seconds)),
     ),
     ends(),
     ends(),
@@ -108,20 +108,24 @@ messages: st.SearchStrategy[Message] = st.one_of(
 
 @dataclass(frozen=True)
 class Batch:
-    """Messages of one write; *retried* is decided, rolled back and decided again."""
+    """Messages of one write; *retried* is decided, rolled back and decided again.
+
+    The ends of holds are made to agree with their holds in the fields named by *mended*.
+    """
 
     messages: list[Message]
     retried: bool
-    fitting: bool
+    mended: tuple[str, ...]
 
 
+ALL_MENDED = ("pool_no", "quantity")
 batches = st.lists(
     st.builds(
         Batch,
         messages=st.lists(messages, max_size=8),
         retried=st.booleans(),
         # Mostly, or sales would be stopped by conflicts all the time.
-        fitting=st.sampled_from((True, True, True, False)),
+        mended=st.sampled_from((*[ALL_MENDED] * 5, ("pool_no",), ("quantity",), ())),
     ),
     max_size=12,
 )
@@ -154,12 +158,12 @@ class Book:
         found = (self.state.get(Hold, id) for id in self.model.holds)
         return [hold for hold in found if hold is not None]
 
-    def _fit(self, message: Message) -> Message:
-        """Let the end of a hold be about a hold that is there, as another service would."""
+    def _mend(self, message: Message, fields: tuple[str, ...]) -> Message:
+        """Let the end of a hold agree with its hold, as that of another service would."""
         hold = self.model.holds.get(getattr(message, "reservation_id", ""))
         if hold is None or not isinstance(message, END_TYPES):
             return message
-        return replace(message, pool_no=hold.pool_no, quantity=hold.quantity)
+        return replace(message, **{name: getattr(hold, name) for name in fields})
 
     def _comes(self, message: Message, *, fitting: bool) -> bool:
         """Say whether the loop would let the message through.
@@ -177,8 +181,8 @@ class Book:
         chosen: list[Message] = []
         length, at = len(self.log), self.now
         for drawn in batch.messages:
-            message = self._fit(drawn) if batch.fitting else drawn
-            if self._comes(message, fitting=batch.fitting):
+            message = self._mend(drawn, batch.mended)
+            if self._comes(message, fitting=batch.mended == ALL_MENDED):
                 chosen.append(message)
                 self.step(message)
         if batch.retried:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from libs.events.contracts.fulfillment import OrderConfirmed
 from libs.events.contracts.gateway import KeyReused
-from libs.events.contracts.inventory import HoldPlaced, HoldReleased, UnitsHeld
+from libs.events.contracts.inventory import HoldPlaced, HoldReleased, PlaceHold, UnitsHeld
 from libs.events.memory.log import MemoryLog
+from libs.events.topics import INVENTORY_COMMANDS
 from services.fulfillment.domain.order import Order, Ticket
 from services.inventory.domain.audit import violations
 from services.inventory.domain.ledger import Hold, Pool
 from services.reservation.domain.hold import Reservation
-from tests.support.world import PARTITION_OF_POOL, World
+from tests.support.world import PARTITION_OF_POOL, PRICES, World
 
 SEEDS = range(60)
 STEPS = 400
@@ -150,3 +152,28 @@ async def test_checks_notice_a_missing_fence(monkeypatch: pytest.MonkeyPatch) ->
         except Exception:
             caught += 1
     assert caught > 0
+
+
+async def test_repeat_gets_its_answer_although_it_would_be_refused_now() -> None:
+    """A hold that was placed for a moment is still the answer after its time, and a restart.
+
+    The refusal that the command would get now leaves no record, so nothing collides.
+    """
+    world = World(seed=1, chaos=False)
+    await world.start()
+    command = PlaceHold(
+        reservation_id="",
+        pool_no=1,
+        partner_id="p",
+        quantity=1,
+        prices=PRICES,
+        expires_at=world.clock.at + timedelta(seconds=1),
+    )
+    for _ in range(2):
+        await world.send(INVENTORY_COMMANDS.name, 1, command, key="once")
+        await world.settle()
+        await world.restart("inventory", 0)
+    (answers,) = [a for at, a in world.answers.items() if at[1].startswith("PlaceHold")]
+    assert 2 == len(answers)
+    assert isinstance(answers[0], HoldPlaced)
+    assert answers[0] == answers[1]

@@ -78,6 +78,7 @@ class StoredEvent:
 class StoredHead:
     """How far a partition is."""
 
+    epoch: int
     seq: int
     hash: bytes
     decided_at: datetime
@@ -141,6 +142,7 @@ async def read_books(env: Mapping[str, str]) -> Books:
 async def _heads(connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, StoredHead]:
     return {
         row["partition"]: StoredHead(
+            epoch=row["epoch"],
             seq=row["seq"],
             hash=row["hash"],
             decided_at=row["decided_at"],
@@ -148,6 +150,15 @@ async def _heads(connection: asyncpg.Connection[asyncpg.Record]) -> dict[int, St
         )
         for row in await connection.fetch("TABLE partition_head")
     }
+
+
+async def read_heads(env: Mapping[str, str], service: str) -> dict[int, StoredHead]:
+    """Return the heads of a service's partitions."""
+    connection = await asyncpg.connect(service_dsn(env, service))
+    try:
+        return await _heads(connection)
+    finally:
+        await connection.close()
 
 
 async def settled(env: Mapping[str, str], *, timeout_s: float = SETTLE_TIMEOUT_S) -> None:

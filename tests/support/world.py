@@ -218,7 +218,7 @@ class World:
             owned=lambda: None,
         )
 
-    async def _restart(self, service: str, partition: int) -> None:
+    async def restart(self, service: str, partition: int) -> None:
         """Start a new owner; the old one is dead, or sleeps and does not know."""
         old = self.loops.pop((service, partition), None)
         self.databases[service].owners.pop(partition, None)
@@ -232,15 +232,15 @@ class World:
         """Start all services and allot the stock."""
         for service in self.databases:
             for partition in sorted(PARTITION_OF_POOL.values()):
-                await self._restart(service, partition)
+                await self.restart(service, partition)
         for pool_no in PARTITION_OF_POOL:
             allot = SetAllotment(
                 pool_no=pool_no, product_id=106, channel=f"channel-{pool_no}", units=self.units
             )
-            await self._send(INVENTORY_COMMANDS.name, pool_no, allot, key=f"allot-{pool_no}")
+            await self.send(INVENTORY_COMMANDS.name, pool_no, allot, key=f"allot-{pool_no}")
         await self.settle()
 
-    async def _send(self, topic: str, pool_no: int, data: object, *, key: str) -> None:
+    async def send(self, topic: str, pool_no: int, data: object, *, key: str) -> None:
         """Send a partner's command; equal keys make repeats."""
         path = getattr(data, "reservation_id", "") if topic == RESERVATION_COMMANDS.name else ""
         id = command_id(partner_id="p", method="POST", path=path, idempotency_key=key)
@@ -276,7 +276,7 @@ class World:
                 hold_s=self.random.choice([2, 5, 60]),
             )
             key = f"reserve-{self.random.randint(0, 60)}"
-            await self._send(INVENTORY_COMMANDS.name, pool_no, hold, key=key)
+            await self.send(INVENTORY_COMMANDS.name, pool_no, hold, key=key)
             return
         reservation = self.random.choice(self.reservations)
         pool_no = pool_no_of(reservation) or 0
@@ -292,13 +292,13 @@ class World:
             )
         else:
             command = CancelReservation(reservation_id=reservation, partner_id="p")
-        await self._send(RESERVATION_COMMANDS.name, pool_no, command, key=key)
+        await self.send(RESERVATION_COMMANDS.name, pool_no, command, key=key)
 
     async def _fault(self) -> None:
         service, partition = self.random.choice(list(self.loops))
         kind = self.random.random()
         if kind < 0.5:
-            await self._restart(service, partition)
+            await self.restart(service, partition)
         elif kind < 0.7:
             topic = self.random.choice([INVENTORY_EVENTS.name, RESERVATION_EVENTS.name])
             lost = self.random.randint(1, 3)
@@ -329,7 +329,7 @@ class World:
 
     async def _recover(self, at: tuple[str, int]) -> None:
         crashing, self._crashing = self._crashing, False
-        await self._restart(*at)
+        await self.restart(*at)
         self._crashing = crashing
 
     async def run(self, steps: int) -> None:

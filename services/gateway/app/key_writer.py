@@ -57,24 +57,25 @@ class KeyWriter:
             raise StoreUnavailable("too many personal keys are waiting to be stored")
         waiting = _Waiting(key)
         self._queue.append(waiting)
-        if self._writing:
-            stored = await self._turn(waiting, deadline=deadline)
-            if stored is not None:
-                return stored
-        self._writing = True
-        return await self._write(waiting)
-
-    async def _turn(self, waiting: _Waiting, *, deadline: float) -> StoredKey | None:
         try:
             async with asyncio.timeout_at(deadline):
-                return await waiting.answer
-        except BaseException as error:
+                if self._writing:
+                    stored = await self._turn(waiting)
+                    if stored is not None:
+                        return stored
+                self._writing = True
+                return await self._write(waiting)
+        except TimeoutError as error:
+            raise StoreUnavailable("the personal key could not be stored in time") from error
+
+    async def _turn(self, waiting: _Waiting) -> StoredKey | None:
+        try:
+            return await waiting.answer
+        except BaseException:
             if waiting in self._queue:
                 self._queue.remove(waiting)
                 if waiting.answer.done() and not waiting.answer.cancelled():
                     self._hand_on()  # it was this one's turn
-            if isinstance(error, TimeoutError):
-                raise StoreUnavailable("the personal key could not be stored in time") from error
             raise
 
     async def _write(self, own: _Waiting) -> StoredKey:

@@ -7,7 +7,8 @@ a command, and turns the answer into the contract's words.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -232,17 +233,19 @@ class Reservations:
     ) -> bool:
         if reservation_id is None:
             return False
-        hold = await self._holds.hold(
-            partner_id=call.caller.partner_id, reservation_id=reservation_id
-        )
+        async with _until(call.deadline):
+            hold = await self._holds.hold(
+                partner_id=call.caller.partner_id, reservation_id=reservation_id
+            )
         return hold is not None and self._bookable_since(asked.visit_date, hold.held_at)
 
     async def _ended_since(self, call: Call, reservation_id: str, visit_date: date | None) -> bool:
         if ids.pool_no_of(reservation_id) is None:
             return False
-        record = await self._view.reservation(
-            partner_id=call.caller.partner_id, reservation_id=reservation_id
-        )
+        async with _until(call.deadline):
+            record = await self._view.reservation(
+                partner_id=call.caller.partner_id, reservation_id=reservation_id
+            )
         ended_at = record.ended_at if record else None
         return ended_at is not None and self._bookable_since(visit_date, ended_at)
 
@@ -276,3 +279,12 @@ class Reservations:
 
 def _answered(reply: Reply, content: bytes | Refusal, *, resource_id: str | None = None) -> Outcome:
     return Outcome(content=content, reply=reply, replayed=reply.replayed, resource_id=resource_id)
+
+
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError as error:
+        raise StoreUnavailable("a view did not answer in time") from error

@@ -37,8 +37,6 @@ VIEW_WAIT_S = 1.5
 ANSWER_WAIT_S = 1.8
 """An answer comes within 2 s; the rest is for rendering and sending it."""
 
-GUARD_S = 0.1
-
 log = structlog.get_logger()
 
 Public: TypeAlias = Callable[[Exchange], Answer]
@@ -66,13 +64,15 @@ OUTCOME_UNKNOWN = Refusal(
 class Endpoint:
     """One method on one path. Exactly one of *public*, *read* and *write* is set.
 
-    The caller needs one of *permissions*. *needs_body* makes an empty body an error.
+    The caller needs one of *permissions*. *needs_body* makes an empty body an error. A use
+    case that *keeps_deadline* ends by itself at its call's deadline; others are ended.
     """
 
     method: str
     path: str
     permissions: tuple[str, ...] = ()
     needs_body: bool = False
+    keeps_deadline: bool = False
     public: Public | None = None
     read: Reading | None = None
     write: Writing | None = None
@@ -168,15 +168,21 @@ class Edge:
             view_deadline=exchange.arrived + VIEW_WAIT_S,
             deadline=exchange.arrived + ANSWER_WAIT_S,
         )
+        if endpoint.keeps_deadline:
+            return await self._carry_out(endpoint, exchange, call)
         try:
-            # Every wait ends at the call's deadline by itself; this is for what does not.
-            async with asyncio.timeout_at(call.deadline + GUARD_S):
-                if endpoint.write is not None:
-                    return await endpoint.write(exchange, self._write(exchange, call))
-                assert endpoint.read is not None
-                return await endpoint.read(exchange, call)
+            async with asyncio.timeout_at(call.deadline):
+                return await self._carry_out(endpoint, exchange, call)
         except TimeoutError as error:
             raise StoreUnavailable("no answer in time") from error
+
+    def _carry_out(
+        self, endpoint: Endpoint, exchange: Exchange, call: Call
+    ) -> Awaitable[Answer | Refusal]:
+        if endpoint.write is not None:
+            return endpoint.write(exchange, self._write(exchange, call))
+        assert endpoint.read is not None
+        return endpoint.read(exchange, call)
 
     def _authenticate(self, exchange: Exchange) -> Caller | Refusal:
         if headers.has_key_parameter(exchange.parameters.names):

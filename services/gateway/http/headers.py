@@ -52,12 +52,12 @@ def request_id(headers: Headers, *, random: Random) -> str:
 
 def trace_context(headers: Headers, *, random: Random) -> str:
     """Return the ``traceparent`` of what we do: in the caller's trace, or in a new one."""
-    span = random(8).hex()
     given = headers.get("traceparent")
     match = _TRACEPARENT.match(given) if given is not None else None
     if match is None:
-        return f"00-{random(16).hex()}-{span}-00"
-    return f"00-{match['trace']}-{span}-{match['flags']}"
+        ids = random(24).hex()
+        return f"00-{ids[:32]}-{ids[32:]}-00"
+    return f"00-{match['trace']}-{random(8).hex()}-{match['flags']}"
 
 
 def has_key_parameter(names: tuple[str, ...]) -> bool:

@@ -49,6 +49,7 @@ def test_what_is_added_is_read_in_whole_lines(log_dir: Path) -> None:
     text, position = logs.added(log=log, since=3)
     assert "k2\n" == text
     assert 6 == position
+    assert ("", 6) == logs.added(log=log, since=position)
     log.write_text("k4\n", encoding="ascii")
     assert ("k4\n", 3) == logs.added(log=log, since=position)
     assert ("", 3) == logs.added(log=log, since=3)

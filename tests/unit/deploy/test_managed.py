@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ async def test_a_program_that_is_not_there_fails_the_start(
 
 
 async def test_a_task_is_done_only_with_code_zero(tmp_path: Path, exits: ChildExits) -> None:
-    """Code 0 is done; any other code fails and is named."""
+    """Code 0 is done; any other code fails and is named, unless it does no harm."""
     told = Told()
     good = step(tmp_path, (sys.executable, "-c", ""), kind=Kind.TASK)
     await ManagedProcess(step=good, exits=exits, report=told.report).run_once()
@@ -112,3 +113,6 @@ async def test_a_task_is_done_only_with_code_zero(tmp_path: Path, exits: ChildEx
     bad = step(tmp_path, (sys.executable, "-c", "raise SystemExit(2)"), kind=Kind.TASK)
     with pytest.raises(StepFailedError, match="it ended with code 2"):
         await ManagedProcess(step=bad, exits=exits, report=told.report).run_once()
+    harmless = replace(bad, may_fail=lambda: True)
+    await ManagedProcess(step=harmless, exits=exits, report=told.report).run_once()
+    assert ProcessPhase.REFUSED is told.states[-1].phase
