@@ -107,18 +107,20 @@ class Intake:
         for record in received:
             message = await self._read(record)
             before = self.at(record.topic)
-            after = replace(
-                before,
-                log_epoch=record.log_epoch,
-                offset=record.offset,
-                record_id=codec.record_id(record.headers),
-            )
+            generation, seq = before.generation, before.seq
             position = message.position if message is not None else None
-            if position is not None and position.seq <= before.seq:
+            if position is not None and position.seq <= seq:
                 message = None
             elif position is not None:
                 messages += await self._fill(record.topic, position.seq)
-                after = replace(after, generation=position.generation, seq=position.seq)
+                generation, seq = position.generation, position.seq
+            after = InputPosition(
+                log_epoch=record.log_epoch,
+                offset=record.offset,
+                record_id=message.id if message is not None else codec.record_id(record.headers),
+                generation=generation,
+                seq=seq,
+            )
             self._move(record.topic, after)
             if message is None or isinstance(message.data, codec.Uninteresting):
                 continue

@@ -32,10 +32,7 @@ class Deciders:
         """Begin anew with the development catalogue and nothing sold."""
         self.processes.clear()
         self.logs.clear()
-        self.stack.stop_services()
-        assert self.stack.kafka.running
-        self.stack.broker.delete_topics(prefix="ota.")
-        self.stack._databases = self.stack.fresh_databases(services=DECIDING)  # TEMP
+        self.stack.fresh_data()
         for name in DECIDING:
             self.start(name)
         for process in self.processes.values():
