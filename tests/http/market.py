@@ -25,7 +25,7 @@ from libs.events.contracts.reservation import (
     ReservationRefused,
 )
 from libs.events.envelope import Position
-from libs.events.requests import Reply, Request
+from libs.events.requests import OutcomeUnknown, Reply, Request
 from libs.kernel.catalogue import Catalogue, PoolPlan
 from libs.kernel.ids import Numbers
 from libs.kernel.pricing import price_lines, total_minor
@@ -100,6 +100,13 @@ class Market:
 
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """See `libs.events.requests.CommandClient.submit`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._joined(request)
+        except TimeoutError:
+            raise OutcomeUnknown(request.command_id) from None
+
+    async def _joined(self, request: Request) -> Reply:
         key = (request.command_id, request.fingerprint)
         first = self.running.get(key)
         if first is not None:
@@ -114,10 +121,10 @@ class Market:
             reply = self._answer(request)
             answer.set_result(reply)
             return reply
-        except BaseException:
-            answer.cancel()
-            raise
         finally:
+            if not answer.done():
+                answer.set_exception(self.failure or OutcomeUnknown(request.command_id))
+                answer.exception()  # whether or not anybody has joined
             del self.running[key]
 
     def _answer(self, request: Request) -> Reply:

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 
 from libs.events.requests import OutcomeUnknown
 from services.gateway.http import edge
-from tests.http.world import PROD_KEY, Answered, World
+from tests.http.world import PROD_KEY, World
 
 KEY = {"Idempotency-Key": "order-1"}
-
-
-async def together(*calls: Coroutine[Any, Any, Answered]) -> list[Answered]:
-    """Make calls at the same time and return their answers in order."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(call) for call in calls]
-    return [task.result() for task in tasks]
 
 
 async def until_sent(world: World, commands: int) -> None:
@@ -157,17 +148,18 @@ async def test_what_is_still_running_at_the_deadline_is_409(
     """A repeat of what is unknown itself is told that the first is in progress."""
     monkeypatch.setattr(edge, "ANSWER_WAIT_S", 0.2)
     world.market.gate = asyncio.Event()
-    first, repeat, other = await together(
-        world.reserve(2, headers=KEY), world.reserve(2, headers=KEY), world.reserve(3, headers=KEY)
-    )
-    # The market holds its answer back for ever: the edge's own guard ends the first.
-    assert 503 == first.status
-    assert (409, "IDEMPOTENCY_IN_PROGRESS", "1") == (
-        other.status,
-        other.json["code"],
-        other.headers["Retry-After"],
-    )
-    assert repeat.status in (409, 503)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(world.reserve(2, headers=KEY))
+        await until_sent(world, 1)
+        repeats = [
+            group.create_task(world.reserve(2, headers=KEY)),
+            group.create_task(world.reserve(3, headers=KEY)),
+        ]
+    assert 504 == first.result().status
+    assert [(409, "IDEMPOTENCY_IN_PROGRESS", "1")] * 2 == [
+        (answered.status, answered.json["code"], answered.headers["Retry-After"])
+        for answered in (repeat.result() for repeat in repeats)
+    ]
 
 
 async def test_an_unknown_outcome_is_504_with_the_key(world: World) -> None:

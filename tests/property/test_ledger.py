@@ -39,7 +39,7 @@ from services.inventory.domain.ledger import Hold, LedgerEvent, Pool, PublishedC
 from tests.property.ledger_model import Model, outcome
 from tests.support import examples
 
-repeatable = settings(derandomize=True, deadline=None, max_examples=250)
+repeatable = settings(derandomize=True, deadline=None, max_examples=150)
 
 POOLS = (1, 2, 3)
 UNKNOWN_POOL = 9

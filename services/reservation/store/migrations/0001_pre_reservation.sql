@@ -17,7 +17,7 @@ CREATE TABLE reservation (
     customer_reference       json,
     customer_reference_hash  text,
     ledger_seq               bigint NOT NULL,
-    order_id                 text UNIQUE,
+    order_id                 text,
     ended_at                 timestamptz,
     ended_by                 text,
     UNIQUE (partition, ledger_seq),
@@ -25,8 +25,10 @@ CREATE TABLE reservation (
     CHECK ((status = 'activated') = (order_id IS NOT NULL))
 ) WITH (fillfactor = 90);
 CREATE INDEX reservation_open ON reservation (partition) WHERE status = 'active';
-CREATE INDEX reservation_of_partner ON reservation (partner_id, status, held_at DESC, reservation_id DESC);
-CREATE INDEX reservation_of_partner_all ON reservation (partner_id, held_at DESC, reservation_id DESC);
+CREATE UNIQUE INDEX reservation_of_order ON reservation (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX reservation_of_partner ON reservation (partner_id, held_at DESC, reservation_id DESC);
+CREATE INDEX reservation_of_partner_open ON reservation (partner_id, held_at DESC, reservation_id DESC)
+    WHERE status = 'active';
 CREATE INDEX reservation_by_reference ON reservation (partner_id, customer_reference_hash)
     WHERE customer_reference_hash IS NOT NULL;
 
