@@ -6,6 +6,7 @@ derives the same ids and collides with the first one (design, rule 3).
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -20,6 +21,7 @@ CONFIRMATION_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 _RESERVATION = re.compile(rf"res_[0-7][{CROCKFORD}]{{25}}\Z")
 _ORDER = re.compile(r"ORD-[0-9]{13}\Z")
+_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", CROCKFORD.encode())
 _POOL_BITS = 16
 _HASH_BITS = 112
 
@@ -58,7 +60,9 @@ def reservation_id(*, command_id: str, pool_no: int) -> str:
         f"{command_id}/{pool_no}".encode(), digest_size=_HASH_BITS // 8, person=b"reservation"
     ).digest()
     value = pool_no << _HASH_BITS | int.from_bytes(digest, "big")
-    return "res_" + "".join(CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+    # 26 characters hold 130 bits: the number stands at their right end, as in a ULID.
+    encoded = base64.b32encode((value << 30).to_bytes(20, "big"))[:26]
+    return "res_" + encoded.translate(_TO_CROCKFORD).decode()
 
 
 def pool_no_of(reservation_id: str) -> int | None:
@@ -66,9 +70,9 @@ def pool_no_of(reservation_id: str) -> int | None:
     if not _RESERVATION.match(reservation_id):
         return None
     value = 0
-    for character in reservation_id[4:]:
+    for character in reservation_id[4:8]:
         value = value << 5 | CROCKFORD.index(character)
-    return (value >> _HASH_BITS) or None
+    return (value >> 2) or None
 
 
 def is_order_id(text: str) -> bool:

@@ -125,10 +125,12 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             ),
             metrics=metrics,
         )
+        warm = asyncio.Event()
         checks = {
             "partners": gateway.check_directory,
             "catalogue": gateway.check_catalogue,
             "broker": link.check,
+            "images": lambda: None if warm.is_set() else "the QR workers are starting",
         }
         for name, check in checks.items():
             ops.add_ready_check(name, check)
@@ -140,7 +142,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             "catalogue": gateway.catalogue.run,
             "figures": lambda: load_first(gateway.availability),
             "broker": lambda: link.run(gateway.heard),
-            "images": lambda: _warm(images),
+            "images": lambda: _start_workers(images, warm),
         }
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -171,9 +173,10 @@ async def _listen(
         await runner.cleanup()
 
 
-async def _warm(images: QrRenderer) -> None:
-    """Start the workers now, so that the first activation does not wait for them."""
+async def _start_workers(images: QrRenderer, warm: asyncio.Event) -> None:
+    """Start the QR workers now, so that the first activation does not wait for them."""
     await images.render(["WARM"])
+    warm.set()
 
 
 async def _real_ports(

@@ -1,14 +1,13 @@
-"""The deciding services in one object: commands in, answers and read views out, all in memory.
+"""The deciding services in one object, in memory: commands in, answers out.
 
-Just enough of their rules for the gateway's tests; it conforms to the gateway's ports.
+Just enough of their rules for the gateway's tests.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from libs.events.contracts.fulfillment import IssuedTicket, OrderConfirmed
 from libs.events.contracts.gateway import KeyReused
@@ -30,12 +29,8 @@ from libs.kernel.catalogue import Catalogue, PoolPlan
 from libs.kernel.ids import Numbers
 from libs.kernel.pricing import price_lines, total_minor
 from services.gateway.domain.records import (
-    HoldRecord,
-    OrderFilter,
     OrderRecord,
-    ReservationFilter,
     ReservationRecord,
-    Slice,
     TicketRecord,
 )
 
@@ -192,7 +187,7 @@ class Market:
         return self._inventory(pool, placed)
 
     def _activate(self, command: ActivateReservation) -> Reply:
-        hold = self._own(command.reservation_id, command.partner_id)
+        hold = self.own(command.reservation_id, command.partner_id)
         if hold is None:
             return self._refused(command.reservation_id, "reservation_not_found", 0)
         refusal = self._refusal(hold, activated="already_activated")
@@ -205,7 +200,6 @@ class Market:
             )
         words = types * quantity if len(types) == 1 else types
         on = command.visit_date or hold.record.visit_date
-        lines = price_lines(rules=hold.record.prices, customer_types=words, on=on)
         seq = self._advance("reservation", hold.partition)
         order_id = NUMBERS.order_id(partition=hold.partition, counter=seq)
         hold.record = replace(hold.record, status="activated", order_id=order_id, ended_at=self.now)
@@ -213,8 +207,20 @@ class Market:
         pool.held -= quantity
         pool.sold += quantity
         self._advance("inventory", hold.partition)
+        return self._order(command, hold, words, on)
+
+    def _order(
+        self,
+        command: ActivateReservation,
+        hold: Hold,
+        words: tuple[str, ...],
+        on: date | None,
+    ) -> Reply:
+        lines = price_lines(rules=hold.record.prices, customer_types=words, on=on)
+        order_id = hold.record.order_id
         product = self.catalogue.product(hold.record.product_id)
         assert product is not None
+        assert order_id is not None
         number = self._advance("fulfillment", hold.partition)
         tickets = tuple(
             IssuedTicket(
@@ -241,7 +247,7 @@ class Market:
             order_id=order_id,
             reservation_id=confirmed.reservation_id,
             product_id=product.product_id,
-            quantity=quantity,
+            quantity=hold.record.quantity,
             confirmation_code=confirmed.confirmation_code,
             visit_date=on,
             total_minor=confirmed.total_minor,
@@ -269,7 +275,7 @@ class Market:
         )
 
     def _cancel(self, command: CancelReservation) -> Reply:
-        hold = self._own(command.reservation_id, command.partner_id)
+        hold = self.own(command.reservation_id, command.partner_id)
         if hold is None:
             return self._refused(command.reservation_id, "reservation_not_found", 0)
         pool = self.pools_by_no[hold.command.pool_no]
@@ -293,7 +299,8 @@ class Market:
         self._advance("inventory", hold.partition)
         self.catch_up()
 
-    def _own(self, reservation_id: str, partner_id: str) -> Hold | None:
+    def own(self, reservation_id: str, partner_id: str) -> Hold | None:
+        """Return a partner's hold."""
         hold = self.holds.get(reservation_id)
         return hold if hold is not None and hold.command.partner_id == partner_id else None
 
@@ -354,8 +361,6 @@ class Market:
             if source == "inventory"
         }
 
-    # Read views
-
     def figures(self, pool: Pool) -> PoolFigures:
         """Return a pool's figures as of now."""
         plan = pool.plan
@@ -370,126 +375,3 @@ class Market:
             partition=plan.partition,
             seq=self.heads.get(("inventory", plan.partition), 0),
         )
-
-    async def current_catalogue(self) -> Catalogue | None:
-        """See `services.gateway.app.catalogue.CatalogueSource`."""
-        return self.catalogue
-
-    async def pools(self) -> Sequence[PoolFigures]:
-        """See `services.gateway.app.availability.PoolSource`."""
-        return [self.figures(pool) for pool in self.pools_by_no.values()]
-
-    async def hold(self, *, partner_id: str, reservation_id: str) -> HoldRecord | None:
-        """See `services.gateway.app.reservation_reads.HoldView`."""
-        hold = self._own(reservation_id, partner_id)
-        if hold is None:
-            return None
-        record = hold.record
-        return HoldRecord(
-            reservation_id=record.reservation_id,
-            product_id=record.product_id,
-            quantity=record.quantity,
-            open=record.status == "active",
-            held_at=record.held_at,
-            expires_at=record.expires_at,
-            prices=record.prices,
-            visit_date=record.visit_date,
-        )
-
-    async def reservation(
-        self, *, partner_id: str, reservation_id: str
-    ) -> ReservationRecord | None:
-        """See `services.gateway.app.reservation_reads.ReservationView`."""
-        hold = self._own(reservation_id, partner_id)
-        return hold.record if hold is not None and reservation_id in self.shown else None
-
-    async def reservations(
-        self, *, partner_id: str, which: ReservationFilter, rows: Slice
-    ) -> tuple[Sequence[ReservationRecord], int]:
-        """See `services.gateway.app.reservation_reads.ReservationView`."""
-        found = [
-            hold.record
-            for reservation_id, hold in self.holds.items()
-            if reservation_id in self.shown
-            and hold.command.partner_id == partner_id
-            and which.status in (None, hold.record.status)
-            and which.product_id in (None, hold.record.product_id)
-            and which.customer_reference_hash in (None, hold.command.customer_reference_hash)
-        ]
-        places = [(row.held_at, row.reservation_id) for row in found]
-        return [found[index] for index in _window(places, rows)], len(found)
-
-    async def expired_since(
-        self, *, partner_id: str, since: datetime | None
-    ) -> tuple[int, datetime | None]:
-        """See `services.gateway.app.cleanup.ExpiredView`."""
-        ends = [
-            hold.record.ended_at
-            for hold in self.holds.values()
-            if hold.command.partner_id == partner_id
-            and hold.record.status == "expired"
-            and hold.record.ended_at is not None
-            and (since is None or hold.record.ended_at > since)
-        ]
-        return len(ends), max(ends, default=None)
-
-    async def order(self, *, partner_id: str, order_id: str) -> OrderRecord | None:
-        """See `services.gateway.app.orders.OrderView`."""
-        order, owner, _ = self.orders_by_id.get(order_id, (None, "", ""))
-        return order if owner == partner_id else None
-
-    async def orders(
-        self, *, partner_id: str, which: OrderFilter, rows: Slice
-    ) -> tuple[Sequence[OrderRecord], int]:
-        """See `services.gateway.app.orders.OrderView`."""
-        found = [
-            order
-            for order, owner, payment in self.orders_by_id.values()
-            if owner == partner_id
-            and which.product_id in (None, order.product_id)
-            and which.payment_reference_hash in (None, payment)
-            and which.confirmation_code in (None, order.confirmation_code)
-            and (which.created_from is None or order.created_at >= which.created_from)
-            and (which.created_before is None or order.created_at < which.created_before)
-        ]
-        places = [(row.created_at, row.order_id) for row in found]
-        return [found[index] for index in _window(places, rows)], len(found)
-
-    async def tickets(self, *, order_id: str) -> Sequence[TicketRecord]:
-        """See `services.gateway.app.orders.OrderView`."""
-        return self.tickets_by_order[order_id]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """See `services.gateway.app.progress.ProgressSource`; *service* is whose views these are."""
-
-    market: Market
-    service: str
-
-    async def progress(self) -> Mapping[Place, Mark]:
-        """Return how far the service's views are."""
-        marks = {
-            place: (1, seq) for place, seq in self.market.heads.items() if place[0] == self.service
-        }
-        if self.service == "reservation":
-            for partition, seq in self.market.inventory_seen.items():
-                marks["inventory", partition] = (1, seq)
-        else:
-            for (source, partition), seq in self.market.heads.items():
-                if source == "reservation":
-                    marks[source, partition] = (1, seq)
-        return marks
-
-
-def _window(places: Sequence[tuple[datetime, str]], rows: Slice) -> list[int]:
-    """Return the indices of a slice, newest first, then by id."""
-
-    def order(place: tuple[datetime, str]) -> tuple[float, str]:
-        return -place[0].timestamp(), place[1]
-
-    indices = sorted(range(len(places)), key=lambda index: order(places[index]))
-    if rows.after is not None:
-        last = order(rows.after)
-        indices = [index for index in indices if order(places[index]) > last]
-    return indices[rows.offset : rows.offset + rows.limit]

@@ -29,7 +29,8 @@ from services.gateway.domain.keyed_hash import api_key_hash
 from services.gateway.domain.partner import Caller, DirectoryContent
 from services.gateway.domain.records import NewKey, StoredKey
 from services.gateway.http.assembly import Gateway, Ports, Secrets, assemble
-from tests.http.market import Market, Progress
+from tests.http.market import Market
+from tests.http.views import Progress, Views
 
 SECRETS = Secrets(master_key=b"m" * 32, api_key_pepper=b"p" * 32, fingerprint_key=b"f" * 32)
 
@@ -277,18 +278,19 @@ class World:
 async def running_world() -> AsyncIterator[World]:
     """Give a partner API with the partners and products of a small development seed."""
     market, tables, images = Market(CATALOGUE), Tables(), Images()
+    views = Views(market)
     monotonic = [1000.0]
     counter = itertools.count()
     gateway = assemble(
         ports=Ports(
             client=market,
             partners=tables,
-            catalogue=market,
-            pools=market,
-            holds=market,
-            reservations=market,
-            expired=market,
-            orders=market,
+            catalogue=views,
+            pools=views,
+            holds=views,
+            reservations=views,
+            expired=views,
+            orders=views,
             reservation_progress=Progress(market, "reservation"),
             order_progress=Progress(market, "fulfillment"),
             key_table=tables,

@@ -79,19 +79,20 @@ class Step:
 
 def deadline(id: str) -> datetime:
     """Return when a hold expires; each has an instant of its own."""
-    return examples.HELD_AT + timedelta(seconds=8 * int(id[4:]))
+    return examples.HELD_AT + timedelta(seconds=6 * int(id[4:]))
 
 
 steps = st.lists(
     st.builds(
         Step,
-        kind=st.sampled_from(("open", "activate", "cancel", "expire")),
+        kind=st.sampled_from(("open", "open", "activate", "activate", "cancel", "expire")),
         hold=st.integers(0, HOLDS - 1),
         # Whole seconds, so that clocks often stand exactly at a deadline.
-        after_s=st.sampled_from((0, 0, 1, 2, 5)),
+        after_s=st.sampled_from((0, 0, 0, 0, 1, 2)),
         own=st.sampled_from((True, True, True, False)),
-        customer_types=st.integers(1, 3),
+        customer_types=st.sampled_from((1, 1, 2, 3)),
     ),
+    min_size=5,
     max_size=40,
 )
 quantities = st.fixed_dictionaries({f"res_{number}": st.integers(1, 3) for number in range(HOLDS)})

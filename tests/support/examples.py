@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from libs.events import messages
 from libs.events.contracts import fulfillment, gateway, inventory, reservation
 from libs.events.envelope import Actor, Envelope, Position
 from libs.events.messages import MESSAGES
@@ -360,15 +361,15 @@ POSITION: Final = Position(1, PARTITION, 11)
 
 def envelope_of(data: object) -> Envelope:
     """Return *data* in the envelope that messages of its kind travel in."""
-    source = MESSAGES.message_of(data).name.split(".")[1]
-    if data in EVENTS:
+    kind = MESSAGES.message_of(data)
+    source = kind.shape.__module__.rsplit(".", 1)[1]
+    if kind in messages.EVENTS:
         return _envelope(data, id=POSITION.event_id(), source=source, position=POSITION)
-    if data in ANSWERS:
-        return _envelope(
-            data, id=f"answer:{PLACE_ID}", source="inventory", position=POSITION, replayed=True
-        )
-    if data in SIGNALS:
+    if kind in messages.SIGNALS:
         return _envelope(data, id=f"signal:{PLACE_ID}", source=source)
+    if kind in messages.ANSWERS:
+        id, source = f"answer:{PLACE_ID}", "inventory" if source == "gateway" else source
+        return _envelope(data, id=id, source=source, position=POSITION, replayed=True)
     return _envelope(data, id=PLACE_ID, source="gateway")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from libs.events.codec import parse_position
 from libs.events.envelope import Position
@@ -33,6 +34,37 @@ def producer(*, bootstrap: str, client_id: str) -> AIOKafkaProducer:
         max_request_size=1_048_576,
         request_timeout_ms=3_000,
     )
+
+
+async def send_in_batches(
+    producer: AIOKafkaProducer, records: Sequence[Outgoing]
+) -> list[asyncio.Future[object]]:
+    """Enqueue *records* as one batch for each partition, in order; a future a batch.
+
+    A batch costs the client library a tenth of what its records cost one by one. Waits
+    while an earlier batch of the same partition has not left yet. Raises KafkaError.
+    """
+    futures = []
+    by_partition: dict[tuple[str, int], list[Outgoing]] = {}
+    for record in records:
+        by_partition.setdefault((record.topic, record.partition), []).append(record)
+    for (topic, partition), together in by_partition.items():
+        batch = producer.create_batch()
+        for record in together:
+            if not _append(batch, record):
+                futures.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                _append(batch, record)
+        futures.append(await producer.send_batch(batch, topic, partition=partition))
+    for future in futures:
+        future.add_done_callback(_observe)
+    return futures
+
+
+def _append(batch: BatchBuilder, record: Outgoing) -> bool:
+    """Say whether there was room."""
+    added = batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers)
+    return added is not None
 
 
 class KafkaPublisher:
@@ -64,28 +96,14 @@ class KafkaPublisher:
 
     async def send(self, records: Sequence[Outgoing]) -> Sequence[Awaitable[object]]:
         """See `libs.events.ports.Publisher.send`."""
-        futures = []
+        replies = [record for record in records if record.topic == self._replies_topic]
+        events = [record for record in records if record.topic != self._replies_topic]
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                for record in records:
-                    to_replies = record.topic == self._replies_topic
-                    futures.append(
-                        await (self._replies if to_replies else self._events).send(
-                            record.topic,
-                            partition=record.partition,
-                            key=record.key,
-                            value=record.value,
-                            headers=record.headers,
-                        )
-                    )
+                await send_in_batches(self._replies, replies)
+                return await send_in_batches(self._events, events)
         except (TimeoutError, KafkaError) as error:
-            for future in futures:
-                future.add_done_callback(_observe)
-            raise NotSent(f"{len(records) - len(futures)} records: {error!r}") from error
-        if records and records[0].topic == self._replies_topic:
-            for future in futures:
-                future.add_done_callback(_observe)
-        return futures
+            raise NotSent(f"{len(records)} records: {error!r}") from error
 
     async def last_event(self, topic: str, partition: int) -> Position | None:
         """See `libs.events.ports.Publisher.last_event`."""
@@ -124,6 +142,6 @@ def _newer(newest: Position | None, headers: Sequence[tuple[str, bytes]]) -> Pos
 
 
 def _observe(future: asyncio.Future[object]) -> None:
-    """Take note of a failed answer, which its asker learns by trying again."""
+    """Take note of a failure; who cares for it awaits the future as well."""
     if not future.cancelled():
         future.exception()

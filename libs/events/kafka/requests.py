@@ -23,7 +23,8 @@ from libs.events import codec
 from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.envelope import Envelope
 from libs.events.kafka.feed import FETCH_WAIT_MS
-from libs.events.kafka.publisher import producer
+from libs.events.kafka.publisher import producer, send_in_batches
+from libs.events.ports import Outgoing
 from libs.events.registry import Unreadable
 from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
 from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY
@@ -195,11 +196,33 @@ class KafkaCommandClient:
             self._round = {pending.key for pending in batch}
             self._round_answered.clear()
             self._watch.round_sent(len(batch))
-            for pending in batch:
-                await self._send(pending)
+            await self._send(batch)
 
-    async def _send(self, pending: _Pending) -> None:
-        request = pending.request
+    async def _send(self, batch: list[_Pending]) -> None:
+        now = time.monotonic()
+        for pending in batch:
+            pending.handed_over = True
+            pending.sent_at = now
+        self._unacknowledged.extend(batch)
+        try:
+            futures = await send_in_batches(
+                self._producer, [self._record(pending.request) for pending in batch]
+            )
+        except KafkaError as error:  # it may or may not be there: the outcome is unknown
+            log.warning("requests.send_failed", error=repr(error))
+            return
+
+        def done(future: asyncio.Future[object]) -> None:
+            if not future.cancelled() and (error := future.exception()) is not None:
+                log.warning("requests.not_acknowledged", error=repr(error))
+            if all(each.done() for each in futures):
+                for pending in batch:
+                    pending.acknowledged = True
+
+        for future in futures:
+            future.add_done_callback(done)
+
+    def _record(self, request: Request) -> Outgoing:
         envelope = Envelope(
             id=request.command_id,
             source="gateway",
@@ -213,28 +236,13 @@ class KafkaCommandClient:
             reply_to=self._instance,
         )
         headers, value = codec.encode(envelope)
-        pending.handed_over = True
-        pending.sent_at = time.monotonic()
-        self._unacknowledged.append(pending)
-        try:
-            acknowledged = await self._producer.send(
-                request.topic,
-                partition=request.partition,
-                key=request.command_id.encode(),
-                value=value,
-                headers=headers,
-            )
-        except KafkaError as error:  # it may or may not be there: the outcome is unknown
-            log.warning("requests.send_failed", error=repr(error))
-            pending.acknowledged = True
-            return
-
-        def done(future: asyncio.Future[object]) -> None:
-            pending.acknowledged = True
-            if not future.cancelled() and (error := future.exception()) is not None:
-                log.warning("requests.not_acknowledged", error=repr(error))
-
-        acknowledged.add_done_callback(done)
+        return Outgoing(
+            topic=request.topic,
+            partition=request.partition,
+            key=request.command_id.encode(),
+            headers=headers,
+            value=value,
+        )
 
     async def run_replies(self) -> None:
         """Hand answers to whoever waits, and figures to the view, until cancelled."""

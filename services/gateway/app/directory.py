@@ -69,11 +69,6 @@ class Directory:
         """Whether the keys were confirmed lately enough for more than reading."""
         return self.unconfirmed_s <= CONFIRMED_FOR_S
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is no key at all."""
-        return not self._content.callers
-
     async def refresh(self) -> None:
         """Confirm the keys, loading them when they have changed; raises StoreUnavailable."""
         asked_at = self._monotonic()
@@ -84,6 +79,10 @@ class Directory:
                 version=self._content.version,
                 keys=len(self._content.callers),
             )
+            if not self._content.callers:
+                log.warning(
+                    "gateway.directory.empty", hint="make the first: ota-gateway load-partners FILE"
+                )
         self._confirmed_at = asked_at
 
     async def run(self) -> None:

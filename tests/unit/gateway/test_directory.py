@@ -65,11 +65,13 @@ async def test_content_is_loaded_when_its_version_has_changed() -> None:
     directory = Directory(source=table, pepper=b"p", monotonic=lambda: 0.0)
     for _ in range(3):
         await directory.refresh()
-    assert (1, True, False) == (table.loads, directory.loaded, directory.empty)
+    before = NOW - timedelta(seconds=1)
+    assert (1, True) == (table.loads, directory.loaded)
     table.callers.clear()
+    assert CALLER == directory.caller(api_key="key", now=before)
     table.current = 2
     await directory.refresh()
-    assert (2, True) == (table.loads, directory.empty)
+    assert (2, None) == (table.loads, directory.caller(api_key="key", now=before))
 
 
 async def test_keys_are_confirmed_for_a_minute() -> None:
