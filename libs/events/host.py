@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -68,10 +69,10 @@ class LoopWatch:
         """See `libs.events.writer.Watch`."""
         self.metrics.replayed_answers.inc(replayed)
         self.metrics.batch_messages.observe(max(len(events), len(answers)))
-        for event in events:
-            self.metrics.events_appended.labels(event).inc()
-        for answer in answers:
-            self.metrics.commands.labels(self.metrics.service, answer).inc()
+        for event, times in Counter(events).items():
+            self.metrics.events_appended.labels(event).inc(times)
+        for answer, times in Counter(answers).items():
+            self.metrics.commands.labels(self.metrics.service, answer).inc(times)
 
     def wrote(self, duration_s: float) -> None:
         """See `libs.events.writer.Watch`."""

@@ -14,6 +14,7 @@ import structlog
 
 from libs.events import codec
 from libs.events.behaviour import Behaviour
+from libs.events.contracts.reservation import ExpireReservation
 from libs.events.envelope import Envelope
 from libs.events.messages import COMMANDS, MESSAGES
 from libs.events.ports import GapReader, Halted, Head, InputPosition, Outgoing, Publisher, Received
@@ -27,7 +28,7 @@ COMMAND_AGE_MAX = timedelta(seconds=2.5)
 GAP_PAGE = 500
 SOURCE_CHECK_S = 2.0
 
-_COMMAND_SHAPES = frozenset(message.shape for message in COMMANDS)
+_REQUEST_SHAPES = frozenset(message.shape for message in COMMANDS) - {ExpireReservation}
 
 
 class IntakeWatch(Protocol):
@@ -47,8 +48,11 @@ class IntakeWatch(Protocol):
 
 
 def is_request(message: Envelope) -> bool:
-    """Whether a message is somebody's command, which may be parked, unlike an event."""
-    return type(message.data) in _COMMAND_SHAPES and message.reply_to is not None
+    """Whether a message is somebody's command, which may be parked, unlike an event.
+
+    What time itself commands is ours: if that can't be decided, something is broken.
+    """
+    return type(message.data) in _REQUEST_SHAPES
 
 
 class Intake:
@@ -108,7 +112,8 @@ class Intake:
             message = await self._read(record)
             before = self.at(record.topic)
             generation, seq = before.generation, before.seq
-            position = message.position if message is not None else None
+            events = BY_NAME[record.topic].poison == "halt"  # only these have positions of ours
+            position = message.position if message is not None and events else None
             if position is not None and position.seq <= seq:
                 message = None
             elif position is not None:

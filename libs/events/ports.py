@@ -145,6 +145,10 @@ class Log(Protocol):
         """Remember that events up to *seq* are published; never moves back."""
         ...
 
+    async def lost(self) -> None:
+        """Return when the partition has been taken from us, which an idle owner would not see."""
+        ...
+
     async def close(self) -> None:
         """Give the partition up."""
         ...

@@ -23,7 +23,17 @@ from libs.events.envelope import Envelope
 from libs.events.intake import Intake, IntakeWatch, is_request
 from libs.events.messages import MESSAGES
 from libs.events.outbox import Outbox
-from libs.events.ports import Feed, GapReader, Halted, Head, Log, Publisher, Repeated, Write
+from libs.events.ports import (
+    Feed,
+    Fenced,
+    GapReader,
+    Halted,
+    Head,
+    Log,
+    Publisher,
+    Repeated,
+    Write,
+)
 from libs.events.stage import RecentAnswers, Stage, Undecidable, asked_id, asker_of
 from libs.kernel.state import State
 
@@ -128,9 +138,15 @@ class PartitionLoop:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._outbox.run(), name=f"outbox-{self._partition}")
                 group.create_task(self._serve(), name=f"loop-{self._partition}")
+                group.create_task(self._keep(), name=f"ownership-{self._partition}")
         finally:
             self._feed.close()
             await self._log.close()
+
+    async def _keep(self) -> None:
+        """Stop once the partition is not ours any more, also when nothing is to be written."""
+        await self._log.lost()
+        raise Fenced(f"partition {self._partition} was taken from us")
 
     async def take_over(self) -> None:
         """Own the partition and load what is durable; `run` does it, a simulation too."""

@@ -6,7 +6,6 @@ derives the same ids and collides with the first one (design, rule 3).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
@@ -21,7 +20,7 @@ CONFIRMATION_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 _RESERVATION = re.compile(rf"res_[0-7][{CROCKFORD}]{{25}}\Z")
 _ORDER = re.compile(r"ORD-[0-9]{13}\Z")
-_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", CROCKFORD.encode())
+_PAIRS = tuple(high + low for high in CROCKFORD for low in CROCKFORD)
 _POOL_BITS = 16
 _HASH_BITS = 112
 
@@ -61,8 +60,7 @@ def reservation_id(*, command_id: str, pool_no: int) -> str:
     ).digest()
     value = pool_no << _HASH_BITS | int.from_bytes(digest, "big")
     # 26 characters hold 130 bits: the number stands at their right end, as in a ULID.
-    encoded = base64.b32encode((value << 30).to_bytes(20, "big"))[:26]
-    return "res_" + encoded.translate(_TO_CROCKFORD).decode()
+    return "res_" + "".join([_PAIRS[value >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def pool_no_of(reservation_id: str) -> int | None:

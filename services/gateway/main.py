@@ -25,6 +25,7 @@ from libs.runtime.metrics import Metrics, new_registry
 from libs.runtime.migrate import MigrationError, MigrationSet, migrate
 from libs.runtime.ops import OpsServer
 from libs.runtime.postgres import create_pool
+from libs.runtime.steps import Steps
 from libs.runtime.supervise import keep_running, run_service, spawn
 from libs.tickets.renderer import QrRenderer
 from services.gateway.app.availability import load_first
@@ -59,17 +60,23 @@ class BrokerLink:
     See `libs.events.requests.CommandClient`.
     """
 
-    def __init__(self, *, bootstrap: str, instance: int, metrics: Metrics) -> None:
+    def __init__(
+        self, *, bootstrap: str, instance: int, metrics: Metrics, step: Callable[[str], None]
+    ) -> None:
         self._bootstrap = bootstrap
         self._instance = instance
         self._metrics = metrics
+        self._step = step
         self._client: KafkaCommandClient | None = None
 
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """See `libs.events.requests.CommandClient.submit`."""
         if self._client is None:
             raise NotExecuted("the broker is not connected")
-        return await self._client.submit(request, timeout_s=timeout_s)
+        self._step("gateway.accepted")
+        reply = await self._client.submit(request, timeout_s=timeout_s)
+        self._step("gateway.answered")
+        return reply
 
     def unmatched(self) -> None:
         """See `libs.events.kafka.requests.RequestWatch`."""
@@ -112,7 +119,10 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             registry=metrics.registry,
         )
         link = BrokerLink(
-            bootstrap=settings.kafka_bootstrap, instance=settings.gateway_instance, metrics=metrics
+            bootstrap=settings.kafka_bootstrap,
+            instance=settings.gateway_instance,
+            metrics=metrics,
+            step=Steps(settings.kill_at),
         )
         images = QrRenderer(processes=settings.qr_processes)
         stack.push_async_callback(images.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("libs", "services", "deploy", "bench")
-LINT = "import sys; sys.argv[1:] = ['--no-cache', '--no-logo']; " + (
-    "from importlinter.cli import lint_imports_command; lint_imports_command()"
-)
+LINT = """
+import sys
+from importlinter.cli import lint_imports_command
+
+sys.argv[1:] = ["--no-cache", "--no-logo"]
+lint_imports_command()
+"""
 
 
 def broken_contracts(folder: Path) -> list[str]:
@@ -21,10 +26,9 @@ def broken_contracts(folder: Path) -> list[str]:
     run = subprocess.run(
         [sys.executable, "-c", LINT], cwd=folder, capture_output=True, text=True, check=False
     )
-    lines = [line.strip() for line in run.stdout.splitlines()]
-    broken = [line.removesuffix(" BROKEN") for line in lines if line.endswith(" BROKEN")]
+    assert re.search(r"^Contracts: \d+ kept, \d+ broken", run.stdout, re.M), run.stdout + run.stderr
+    broken = re.findall(r"^(.+) BROKEN\b", run.stdout, re.M)
     assert run.returncode == bool(broken), run.stdout + run.stderr
-    assert any(line.startswith("Contracts: ") for line in lines), run.stdout + run.stderr
     return broken
 
 
@@ -105,7 +109,7 @@ def test_a_violation_is_caught(tree: Path, path: str, added: str, expected: list
     before = module.read_text(encoding="utf-8") if module.exists() else None
     module.write_text(f"{before or ''}\n{added}\n", encoding="utf-8")
     try:
-        assert set(expected) <= set(broken_contracts(tree))
+        assert expected == broken_contracts(tree)
     finally:
         if before is None:
             module.unlink()

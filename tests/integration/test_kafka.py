@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +22,7 @@ from libs.events.topics import (
 )
 from tests.support import topics
 from tests.support.client import Partner, seconds_from_now
-from tests.support.deciders import Deciders
+from tests.support.deciders import Deciders, ops_page
 from tests.support.ledger import Books, read_books, read_heads, settled
 from tests.support.stack import ServiceProcess
 from tests.support.waiting import eventually
@@ -32,22 +30,9 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.integration
 
 
-async def page(process: ServiceProcess, path: str) -> str:
-    """Return what an ops port says, whatever the status."""
-
-    def read() -> str:
-        try:
-            with urllib.request.urlopen(process.ops_url + path, timeout=2) as answer:
-                return str(answer.read().decode())
-        except urllib.error.HTTPError as refused:
-            return refused.read().decode()
-
-    return await asyncio.to_thread(read)
-
-
 async def metric(process: ServiceProcess, name: str) -> float:
     """Return a metric's value, as it is written with its labels."""
-    lines = (await page(process, "/metrics")).splitlines()
+    lines = (await ops_page(process, "/metrics")).splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(name + " "))
 
 
@@ -214,7 +199,7 @@ async def test_an_unreadable_event_halts_its_partition_alone(deciders: Deciders)
         await eventually(lambda: has_restarted(deciders, since=epoch + 1))
         taken = (await read_heads(deciders.env, "inventory"))[3].inputs[RESERVATION_EVENTS.name]
         assert taken["offset"] < offset
-        assert "[3]" in await page(inventory, "/readyz?verbose")
+        assert "[3]" in await ops_page(inventory, "/readyz?verbose")
         await topics.recreate(bootstrap=bootstrap, topic=RESERVATION_EVENTS)
         assert isinstance((await partner.insist(request)).answer, HoldReleased)
         await asyncio.to_thread(inventory.wait_ready)

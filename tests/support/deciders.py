@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -84,3 +86,16 @@ class Deciders:
         for partner in partners:
             assert [] == broken_promises(books, partner.history)
         return books
+
+
+async def ops_page(process: ServiceProcess, path: str) -> str:
+    """Return what a service's ops port says, whatever the status."""
+
+    def read() -> str:
+        try:
+            with urllib.request.urlopen(process.ops_url + path, timeout=2) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as refused:
+            return refused.read().decode()
+
+    return await asyncio.to_thread(read)

@@ -1,7 +1,6 @@
-"""The input logs of a process: one consumer for all its topics and partitions.
+"""The input logs of a process: its topics and partitions, assigned by hand.
 
-Partitions are assigned by hand, positions come from PostgreSQL, there is no consumer
-group (design, rule 7). A pump drains the consumer at once into a queue for each
+Positions come from PostgreSQL, there is no consumer group (design, rule 7). A pump drains the consumer at once into a queue for each
 partition, because its fetcher does not ask again while anything is undrained.
 """
 
@@ -30,13 +29,17 @@ EVENTS_MAX = 512
 QUEUE_MAX = 20_000
 """Records waiting for one partition; above it the consumer is left alone until they are fewer."""
 LINGER_S = 0.05
-"""Inputs that nobody waits for are taken in gulps, this far apart (research: pipeline, point 3)."""
+"""Inputs that nobody waits for are taken in gulps, this far apart."""
 SEEK_BACK = timedelta(minutes=10)
 OFFSETS_TIMEOUT_S = 5.0
 
 
 class KafkaFeeds:
-    """The consumer and its pump; `feed` gives each partition its part."""
+    """The consumers and their pumps; `feed` gives each partition its part.
+
+    Inputs that nobody waits for (*lazy_topics*) have a consumer of their own, which is
+    drained in gulps: one fetch then serves many rounds of the others.
+    """
 
     def __init__(
         self,
@@ -48,24 +51,21 @@ class KafkaFeeds:
         lazy_topics: Sequence[Topic],
         partitions: int,
     ) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            client_id=client_id,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            request_timeout_ms=5_000,
-            check_crcs=True,
-        )
-        self._topics = [*event_topics, *([command_topic] if command_topic else [])]
+        topics = [*event_topics, *([command_topic] if command_topic else [])]
+        lazy = {topic.name for topic in lazy_topics}
+        prompt = {topic.name for topic in topics} - lazy
+        self._streams = [
+            (_consumer(bootstrap, f"{client_id}{suffix}"), sorted(names), pause_s)
+            for suffix, names, pause_s in (("", prompt, 0.0), ("-lazy", lazy, LINGER_S))
+            if names
+        ]
+        consumers = {name: consumer for consumer, names, _ in self._streams for name in names}
         self._feeds = {
             partition: KafkaFeed(
-                consumer=self._consumer,
+                consumers=consumers,
                 partition=partition,
                 event_topics=[topic.name for topic in event_topics],
                 command_topic=command_topic.name if command_topic else None,
-                lazy_topics={topic.name for topic in lazy_topics},
             )
             for partition in range(partitions)
         }
@@ -76,30 +76,37 @@ class KafkaFeeds:
 
     async def start(self) -> None:
         """Connect; everything is assigned, and paused until its feed is opened."""
-        await self._consumer.start()
-        assigned = [TopicPartition(t.name, p) for p in self._feeds for t in self._topics]
-        self._consumer.assign(assigned)
-        for each in assigned:
-            self._consumer.seek(each, 0)
-        self._consumer.pause(*assigned)
+        for consumer, names, _ in self._streams:
+            await consumer.start()
+            assigned = [TopicPartition(name, p) for p in self._feeds for name in names]
+            consumer.assign(assigned)
+            for each in assigned:
+                consumer.seek(each, 0)
+            consumer.pause(*assigned)
 
     async def pump(self) -> None:
         """Move what arrives into the partitions' queues, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for consumer, names, pause_s in self._streams:
+                group.create_task(self._pump(consumer, pause_s), name=f"pump {' '.join(names)}")
+
+    async def _pump(self, consumer: AIOKafkaConsumer, pause_s: float) -> None:
         while True:
             try:
-                records = await self._consumer.getmany(timeout_ms=60_000)
+                records = await consumer.getmany(timeout_ms=60_000)
             except OffsetOutOfRangeError as error:
                 for topic, partition in error.args[0]:
                     self._feeds[partition].lose(topic)
                 continue
             for (_topic, partition), arrived in records.items():
                 self._feeds[partition].put(arrived)
+            await asyncio.sleep(pause_s)
             while any(feed.full for feed in self._feeds.values()):  # noqa: ASYNC110 - rare
                 await asyncio.sleep(LINGER_S)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the pump running while the context is open."""
+        """Keep the pumps running while the context is open."""
         async with asyncio.TaskGroup() as group:
             pumping = group.create_task(self.pump(), name="pump")
             try:
@@ -109,7 +116,21 @@ class KafkaFeeds:
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._consumer.stop()
+        for consumer, _, _ in self._streams:
+            await consumer.stop()
+
+
+def _consumer(bootstrap: str, client_id: str) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        client_id=client_id,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        request_timeout_ms=5_000,
+        check_crcs=True,
+    )
 
 
 class KafkaFeed:
@@ -118,23 +139,20 @@ class KafkaFeed:
     def __init__(
         self,
         *,
-        consumer: AIOKafkaConsumer,
+        consumers: Mapping[str, AIOKafkaConsumer],
         partition: int,
         event_topics: Sequence[str],
         command_topic: str | None,
-        lazy_topics: set[str],
     ) -> None:
-        self._consumer = consumer
+        self._consumers = consumers
         self._partition = partition
         self._event_topics = tuple(event_topics)
         self._command_topic = command_topic
-        self._lazy = lazy_topics
         self._topics = (*event_topics, *([command_topic] if command_topic else []))
         self._queues: dict[str, deque[ConsumerRecord]] = {t: deque() for t in self._topics}
         self._expected: dict[str, tuple[int, str]] = {}
         self._log_epochs = dict.fromkeys(self._topics, 0)
         self._wake = asyncio.Event()
-        self._lazy_since: float | None = None
         self._lost = ""
         self._open = False
 
@@ -147,52 +165,49 @@ class KafkaFeed:
         """Queue what has arrived for this partition."""
         if not self._open:
             return
-        topic = records[0].topic
-        self._queues[topic].extend(records)
-        if topic not in self._lazy:
-            self._wake.set()
-        elif self._lazy_since is None:
-            self._lazy_since = time.monotonic()
-            asyncio.get_running_loop().call_later(LINGER_S, self._wake.set)
+        self._queues[records[0].topic].extend(records)
+        self._wake.set()
 
     def lose(self, topic: str) -> None:
         """Note that the broker has no record at our position; ask no more until reopened."""
         self._lost = topic
-        self._consumer.pause(TopicPartition(topic, self._partition))
+        self._consumers[topic].pause(TopicPartition(topic, self._partition))
         self._wake.set()
 
     async def open(self, inputs: Mapping[str, InputPosition]) -> Mapping[str, int]:
         """See `libs.events.ports.Feed.open`."""
         self.close()
-        at = {TopicPartition(topic, self._partition): topic for topic in self._topics}
-        async with asyncio.timeout(OFFSETS_TIMEOUT_S):
-            begins = await self._consumer.beginning_offsets(list(at))
-            ends = await self._consumer.end_offsets(list(at))
         waiting: dict[str, int] = {}
-        for where, topic in at.items():
-            stored = inputs.get(topic) or InputPosition()
-            self._log_epochs[topic] = stored.log_epoch
-            begin, end = begins[where], ends[where]
-            if stored.offset >= end:
-                start = await self._go_back(where, begin)
-            elif stored.offset < begin:
-                start = begin  # nothing was taken yet, or retention has removed what was
-            else:
-                start = stored.offset
-                self._expected[topic] = (stored.offset, stored.record_id)
-            self._consumer.seek(where, start)
-            if start < end - (topic in self._expected):
-                waiting[topic] = end
+        async with asyncio.timeout(OFFSETS_TIMEOUT_S):
+            for topic, consumer in self._mine():
+                where = TopicPartition(topic, self._partition)
+                begin = (await consumer.beginning_offsets([where]))[where]
+                end = (await consumer.end_offsets([where]))[where]
+                stored = inputs.get(topic) or InputPosition()
+                self._log_epochs[topic] = stored.log_epoch
+                if stored.offset >= end:
+                    start = await self._go_back(where, begin)
+                elif stored.offset < begin:
+                    start = begin  # nothing was taken yet, or retention has removed what was
+                else:
+                    start = stored.offset
+                    self._expected[topic] = (stored.offset, stored.record_id)
+                consumer.seek(where, start)
+                if topic == self._command_topic and start < end - (topic in self._expected):
+                    waiting[topic] = end
         self._open = True
-        self._consumer.resume(*at)
-        return {topic: end for topic, end in waiting.items() if topic == self._command_topic}
+        for topic, consumer in self._mine():
+            consumer.resume(TopicPartition(topic, self._partition))
+        return waiting
+
+    def _mine(self) -> list[tuple[str, AIOKafkaConsumer]]:
+        return [(topic, self._consumers[topic]) for topic in self._topics]
 
     async def _go_back(self, where: TopicPartition, begin: int) -> int:
         """The broker has lost records that we have seen: a new log epoch, ids absorb repeats."""
         self._log_epochs[where.topic] += 1
         since = int((datetime.now(UTC) - SEEK_BACK).timestamp() * 1000)
-        async with asyncio.timeout(OFFSETS_TIMEOUT_S):
-            found = (await self._consumer.offsets_for_times({where: since}))[where]
+        found = (await self._consumers[where.topic].offsets_for_times({where: since}))[where]
         back_to = int(found.offset) if found is not None else begin
         log.error("feed.tail_lost", topic=where.topic, partition=where.partition, back_to=back_to)
         return back_to
@@ -205,7 +220,6 @@ class KafkaFeed:
             if self._lost:
                 topic, self._lost = self._lost, ""
                 raise FeedLost(f"{topic} partition {self._partition}: the broker has lost records")
-            self._lazy_since = None
             taken: list[Received] = []
             for topic in self._event_topics:
                 taken += await self._drain(topic, EVENTS_MAX)
@@ -225,9 +239,7 @@ class KafkaFeed:
 
     def _ready(self) -> bool:
         """Whether something waits that should not wait longer."""
-        return bool(self._lost) or any(
-            queue and topic not in self._lazy for topic, queue in self._queues.items()
-        )
+        return bool(self._lost) or any(self._queues.values())
 
     async def _drain(self, topic: str, limit: int) -> list[Received]:
         queue = self._queues[topic]
@@ -254,10 +266,11 @@ class KafkaFeed:
 
     async def _rewind(self, topic: str) -> None:
         where = TopicPartition(topic, self._partition)
-        begins = await self._consumer.beginning_offsets([where])
-        start = await self._go_back(where, begins[where])
+        async with asyncio.timeout(OFFSETS_TIMEOUT_S):
+            begins = await self._consumers[topic].beginning_offsets([where])
+            start = await self._go_back(where, begins[where])
         self._queues[topic].clear()
-        self._consumer.seek(where, start)
+        self._consumers[topic].seek(where, start)
 
     def close(self) -> None:
         """See `libs.events.ports.Feed.close`."""
@@ -266,8 +279,8 @@ class KafkaFeed:
         self._expected.clear()
         for queue in self._queues.values():
             queue.clear()
-        with_positions = [TopicPartition(topic, self._partition) for topic in self._topics]
-        try:
-            self._consumer.pause(*with_positions)
-        except (KafkaError, RuntimeError) as error:  # already stopped: nothing left to pause
-            log.debug("feed.close", error=repr(error))
+        for topic, consumer in self._mine():
+            try:
+                consumer.pause(TopicPartition(topic, self._partition))
+            except (KafkaError, RuntimeError) as error:  # already stopped: nothing left to pause
+                log.debug("feed.close", error=repr(error))

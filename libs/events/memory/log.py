@@ -139,6 +139,10 @@ class MemoryLog:
         before = self._database.published.get(self._partition, 0)
         self._database.published[self._partition] = max(before, seq)
 
+    async def lost(self) -> None:
+        """See the port; here only a write tells."""
+        await asyncio.Event().wait()
+
     async def close(self) -> None:
         """See the port."""
         if self._database.owners.get(self._partition) is self:

@@ -81,6 +81,7 @@ class PostgresLog:
         self._tables = {table.kind: table for table in tables}
         self._statements: dict[tuple[str, ...], str] = {}
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._lost = asyncio.Event()
 
     async def own(self) -> Head:
         """See `libs.events.ports.Log.own`; polls as a standby while another process owns it."""
@@ -88,6 +89,8 @@ class PostgresLog:
         self._connection = await connect(
             self._dsn, application_name=f"ota-{self._source}-p{self._partition}"
         )
+        self._lost = lost = asyncio.Event()
+        self._connection.add_termination_listener(lambda _: lost.set())
         lock = "SELECT pg_try_advisory_lock($1, $2)"
         while not await self._connection.fetchval(  # noqa: ASYNC110 - the server tells nobody
             lock, _LOCK_SPACE, self._partition
@@ -212,6 +215,10 @@ class PostgresLog:
                 self._partition,
                 seq,
             )
+
+    async def lost(self) -> None:
+        """See `libs.events.ports.Log.lost`; the lock goes with the connection."""
+        await self._lost.wait()
 
     async def close(self) -> None:
         """See `libs.events.ports.Log.close`."""
