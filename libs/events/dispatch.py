@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import structlog
 
 from libs.events import codec
@@ -30,22 +28,18 @@ class Dispatch:
 
     async def publish(self, stage: Stage, head: Head) -> None:
         """Send answers, since somebody waits, then the rest; *head* is what is durable now."""
-        if stage.replies:
-            replies = [self._reply(stage, head, planned) for planned in stage.replies]
-            with contextlib.suppress(NotSent):  # the asker learns by trying again
-                await self._publisher.send(replies)
-        records = []
+        records = [self._reply(stage, head, planned) for planned in stage.replies]
         for envelope, body in stage.events:
             headers, value = codec.encode(envelope, body=body)
             records.append(self._record(envelope, headers, value))
-        for planned in stage.signals:
-            records.append(self._signal(head, planned))
+        for signal in stage.signals:
+            records.append(self._signal(head, signal))
         if not records:
             return
         try:
             acknowledged = await self._publisher.send(records)
-        except NotSent as error:
-            log.warning("events.not_sent", partition=self._partition, error=str(error))
+        except NotSent as error:  # askers learn by trying again, the outbox sends events again
+            log.warning("dispatch.not_sent", partition=self._partition, error=str(error))
             acknowledged = ()
         if stage.rows:
             self._outbox.sent(stage.rows[-1].seq, acknowledged)

@@ -31,7 +31,7 @@ from libs.events.ports import FeedLost, Fenced, Halted
 from libs.events.postgres.log import PostgresLog
 from libs.events.postgres.tables import Table
 from libs.events.postgres.views import ViewGapReader
-from libs.events.topics import ALL, GATEWAY_REPLIES, Topic
+from libs.events.topics import ALL, Topic
 from libs.events.writer import PartitionLoop
 from libs.runtime.clock import DatabaseClock
 from libs.runtime.config import ServiceSettings
@@ -129,11 +129,7 @@ class Host:
         self._ready: set[int] = set()
         self._stack = contextlib.AsyncExitStack()
         self._pools: dict[str, asyncpg.Pool[asyncpg.Record]] = {}
-        self.publisher = KafkaPublisher(
-            bootstrap=settings.kafka_bootstrap,
-            client_id=service,
-            replies_topic=GATEWAY_REPLIES.name,
-        )
+        self.publisher = KafkaPublisher(bootstrap=settings.kafka_bootstrap, client_id=service)
         self.ops = OpsServer(
             service=service,
             host=settings.ops_host,

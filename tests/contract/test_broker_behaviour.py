@@ -59,7 +59,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     events, commands = _topic(f"test.{unique}.events"), _topic(f"test.{unique}.commands")
     bootstrap = stack.broker.bootstrap
     await ensure_topics(bootstrap=bootstrap, topics=[events, commands])
-    publisher = KafkaPublisher(bootstrap=bootstrap, client_id="tests", replies_topic="none")
+    publisher = KafkaPublisher(bootstrap=bootstrap, client_id="tests")
     await publisher.start()
     feeds = KafkaFeeds(
         bootstrap=bootstrap,

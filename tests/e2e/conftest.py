@@ -20,7 +20,8 @@ def platform(all_deciders: Deciders) -> Iterator[Deciders]:
     all_deciders.stack.run_command("gateway", "load-partners", PARTNERS)
     all_deciders.start("gateway").wait_ready()
     yield all_deciders
-    all_deciders.processes.pop("gateway").kill()
+    all_deciders.kill("gateway")
+    del all_deciders.processes["gateway"]
 
 
 @pytest.fixture

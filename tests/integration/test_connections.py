@@ -10,22 +10,22 @@ import pytest
 
 from deploy.local.credentials import dsns
 from libs.runtime.postgres import acquire, connect, create_pool
-from tests.support.stack import running_stack
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def dsn() -> Iterator[str]:
+def dsn(stack: Stack) -> Iterator[str]:
     """The address of an empty database."""
-    with running_stack() as stack:
-        assert stack.postgres.running
-        stack.cluster.create_databases(services=["inventory"], suffix="_connections")
-        yield dsns(
-            secrets_by_name=stack.cluster.secrets_by_name,
-            server=stack.cluster.server,
-            database_suffix="_connections",
-        )["OTA_INVENTORY_OWNER_DSN"]
+    assert stack.postgres.running
+    stack.cluster.create_databases(services=["inventory"], suffix="_connections")
+    yield dsns(
+        secrets_by_name=stack.cluster.secrets_by_name,
+        server=stack.cluster.server,
+        database_suffix="_connections",
+    )["OTA_INVENTORY_OWNER_DSN"]
+    stack.cluster.drop_databases(services=["inventory"], suffix="_connections")
 
 
 @pytest.fixture

@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.events import codec
+from libs.events.contracts.fulfillment import OrderConfirmed
 from libs.events.contracts.inventory import HoldPlaced, HoldReleased, PlaceHold
 from libs.events.envelope import Envelope
 from libs.events.requests import OutcomeUnknown, Request
 from libs.events.topics import (
     DEAD_LETTERS,
     INVENTORY_COMMANDS,
+    INVENTORY_EVENTS,
     RESERVATION_COMMANDS,
     RESERVATION_EVENTS,
     Topic,
@@ -286,3 +288,20 @@ async def test_an_event_that_never_arrives_is_read_from_its_owner(
 async def is_cancelled(deciders: Deciders, id: str) -> bool:
     """Say whether a cancellation is recorded."""
     return "reservation_cancelled" in (await read_books(deciders.env)).about("reservation", id)
+
+
+async def test_a_hold_that_was_never_announced_can_be_sold(deciders: Deciders) -> None:
+    """The ledger's event is lost on the way; an activation opens the reservation all the same."""
+    bootstrap = deciders.stack.broker.bootstrap
+    async with deciders.partner() as partner:
+        stock = await partner.open_pool(units=5, partition=2)
+        await settled(deciders.env)
+        deciders.kill("reservation")
+        placed = await partner.held(stock, quantity=2)
+        await topics.forget(bootstrap=bootstrap, topic=INVENTORY_EVENTS, partition=2)
+        await deciders.restart("reservation")
+        reply = await partner.insist(partner.activate(placed.reservation_id))
+        assert isinstance(reply.answer, OrderConfirmed)
+        books = await deciders.audit(partner)
+    life = ["reservation_opened", "reservation_activated"]
+    assert life == books.about("reservation", placed.reservation_id)

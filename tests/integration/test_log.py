@@ -206,6 +206,8 @@ async def test_a_killed_session_frees_its_partition(
             stack.cluster.run_sql, script=f"SELECT pg_terminate_backend({pid});"
         )
         assert head.epoch + 1 == (await waiting).epoch
+        # It is told, so that an owner with nothing to write notices as well.
+        await first.lost()
     with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)):
         await first.write(a_write(head))
     assert 0 == await logs.stored("event", partition)

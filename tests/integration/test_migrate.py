@@ -24,7 +24,7 @@ from libs.runtime.migrate import (
     read_migrations,
 )
 from libs.runtime.postgres import connect
-from tests.support.stack import running_stack
+from tests.support.stack import Stack
 
 pytestmark = pytest.mark.integration
 
@@ -35,11 +35,10 @@ LOG: FilteringBoundLogger = structlog.get_logger()
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A PostgreSQL server for this module."""
-    with running_stack() as stack:
-        assert stack.postgres.running
-        yield stack.cluster
+def cluster(stack: Stack) -> Cluster:
+    """The session's PostgreSQL server."""
+    assert stack.postgres.running
+    return stack.cluster
 
 
 class Database:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -65,8 +67,10 @@ class Deciders:
         return process
 
     def kill(self, name: str) -> None:
-        """Kill a service with SIGKILL."""
-        self.processes[name].kill()
+        """Kill a service with SIGKILL, as a failing machine would."""
+        process = self.processes[name]
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait_exit()
 
     async def restart(self, name: str) -> None:
         """Start a service that was ended, and wait until it serves."""

@@ -1,7 +1,8 @@
 """The input logs of a process: its topics and partitions, assigned by hand.
 
-Positions come from PostgreSQL, there is no consumer group (design, rule 7). A pump drains the consumer at once into a queue for each
-partition, because its fetcher does not ask again while anything is undrained.
+Positions come from PostgreSQL, there is no consumer group (design, rule 7). A pump
+drains each consumer at once into a queue for each partition, because its fetcher does
+not ask again while anything is undrained.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ _SQL_TYPES: dict[Any, str] = {
     bytes: "bytea",
 }
 
+SHARED_MAX = 1_000
+
 
 class Row(Protocol):
     """A row by column name; asyncpg's records and dicts are."""
@@ -51,6 +53,7 @@ class Table:
         hints = get_type_hints(kind)
         self.columns = tuple(field.name for field in dataclasses.fields(kind))
         self._json: dict[str, TypeAdapter[Any]] = {}
+        self._shared: dict[tuple[str, str], Any] = {}
         self.types: list[str] = []
         for column in self.columns:
             sql = _SQL_TYPES.get(_bare(hints[column]))
@@ -75,15 +78,18 @@ class Table:
 
     def entity(self, row: Row) -> Entity:
         """Return the entity of a row; raises pydantic.ValidationError for JSON of another shape."""
-        values = {
-            column: (
-                row[column]
-                if column not in self._json or row[column] is None
-                else self._json[column].validate_json(row[column])
-            )
-            for column in self.columns
-        }
-        return self.kind(**values)
+        return self.kind(**{column: self._value(column, row[column]) for column in self.columns})
+
+    def _value(self, column: str, stored: Any) -> Any:
+        """Equal JSON becomes one shared value: entities are frozen, and many have the same."""
+        if stored is None or column not in self._json:
+            return stored
+        known = self._shared.get((column, stored))
+        if known is None:
+            known = self._json[column].validate_json(stored)
+            if len(self._shared) < SHARED_MAX:
+                self._shared[column, stored] = known
+        return known
 
     @property
     def select(self) -> str:

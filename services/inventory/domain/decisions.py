@@ -32,6 +32,7 @@ from libs.events.contracts.reservation import (
     ReservationExpired,
 )
 from libs.kernel.outcome import Decision
+from libs.kernel.pricing import shared
 from libs.kernel.state import State
 from services.inventory.domain.ledger import Hold, Pool, PublishedCatalogue
 
@@ -90,7 +91,7 @@ def _place(state: State, command: PlaceHold, now: datetime) -> Decision:
         partner_id=command.partner_id,
         quantity=command.quantity,
         expires_at=expires_at,
-        prices=command.prices,
+        prices=shared(command.prices),
         visit_date=command.visit_date,
         customer_reference=command.customer_reference,
         customer_reference_hash=command.customer_reference_hash,

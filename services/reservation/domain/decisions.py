@@ -21,7 +21,7 @@ from libs.events.contracts.reservation import (
 from libs.events.envelope import Position
 from libs.kernel.ids import Numbers
 from libs.kernel.outcome import NOTHING, Decision
-from libs.kernel.pricing import day_class, price_lines, total_minor
+from libs.kernel.pricing import day_class, price_lines, shared, total_minor
 from libs.kernel.state import State
 from services.reservation.domain.hold import Reservation, numbering
 
@@ -49,7 +49,7 @@ def open_hold(
         quantity=held.quantity,
         held_at=held_at,
         expires_at=held.expires_at,
-        prices=held.prices,
+        prices=shared(held.prices),
         ledger_seq=position.seq,
         visit_date=held.visit_date,
         customer_reference=held.customer_reference,
