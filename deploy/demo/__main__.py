@@ -74,9 +74,7 @@ def _say_what_next(screen: Screen, *, stack: Stack, order_id: str) -> None:
     screen.line()
     screen.line("What to play with next", style=BOLD)
     for row in (
-        f"{stack.base_url}/docs   the API's documentation, with try-it-out (key {API_KEY})",
         f"curl -H 'X-API-Key: {API_KEY}' {stack.base_url}/api/ota/orders/{order_id}",
-        f"curl {stack.base_url}/pricing/rules/106   prices, without a key",
         f"{stack.data_dir / 'demo'}   the tickets' QR images, for your phone's camera",
         "make demo    tells it again, with fresh keys",
         "make bench   measures reserving under load, SQL's hot row beside it",
