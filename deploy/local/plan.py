@@ -184,7 +184,7 @@ def make_plan(
         *(server(name, after=migrated) for name in deciders),
         seed("inventory", "load-catalogue", settings.catalogue_file, after=("inventory",)),
         seed("gateway", "load-partners", settings.partners_file, after=migrated),
-        server("gateway", after=(*deciders, *seeded)),
+        server("gateway", after=(*deciders, "load-partners")),
     )
     return Plan(
         cluster=cluster,

@@ -49,6 +49,9 @@ class Outbox:
         """Publish what was recorded but not published, or what the broker has lost since."""
         self._in_flight.clear()
         self._head_seq = head.seq
+        if head.seq == 0:
+            self._published = self._marked = 0
+            return
         marked = await self._log.published()
         newest = await self._publisher.last_event(self._topic, self._partition)
         at_broker = newest.seq if newest is not None else 0
