@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -14,9 +15,13 @@ LOG_LINES = 30
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The session's servers; they start when they are first asked for."""
-    with running_stack() as running:
+    with pytest.MonkeyPatch.context() as patch, running_stack() as running:
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            # Services are started a hundred times: compiling them each time would take minutes.
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("compiled")))
         yield running
 
 

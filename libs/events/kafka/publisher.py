@@ -23,7 +23,7 @@ def producer(*, bootstrap: str, client_id: str) -> AIOKafkaProducer:
     """Return a producer that waits for the broker's acknowledgement and never lingers.
 
     Idempotence stays off: it burns sequence numbers when a broker restarts, and ids
-    and positions absorb repeats anyway (research: reliability, K2 and K3).
+    and positions absorb repeats anyway (ADR 7).
     """
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,

@@ -1,8 +1,7 @@
 """Request and reply over Kafka for a gateway: paced commands out, answers in.
 
-One reply partition for each gateway instance, assigned by hand (research:
-reliability, D12). Commands leave at once while nothing is unanswered, otherwise when
-the last round is answered or after 10 ms, whichever comes first: the cost of the
+One reply partition for each gateway instance, assigned by hand (ADR 7). Commands leave at once while nothing is unanswered, otherwise when
+the last round is answered or after 5 ms, whichever comes first: the cost of the
 pipeline is for each round, not for each request (design, Performance).
 """
 
@@ -31,7 +30,7 @@ from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY
 
 log = structlog.get_logger()
 
-ROUND_S = 0.010
+ROUND_S = 0.005
 PENDING_MAX = 4_096
 """Requests that may wait for an answer at one gateway; more are refused as not executed."""
 UNACKNOWLEDGED_S_MAX = 0.5
