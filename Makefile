@@ -48,7 +48,7 @@ unit: install ## Run the tests that need no server, in seconds.
 lint: install ## Check style, types and the rules of who may import whom.
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy --strict -p libs -p services -p deploy
+	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench
 	@.venv/bin/lint-imports
 
 format: install ## Put the code into the house's format.

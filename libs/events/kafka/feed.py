@@ -38,8 +38,9 @@ OFFSETS_TIMEOUT_S = 5.0
 class KafkaFeeds:
     """The consumers and their pumps; `feed` gives each partition its part.
 
-    Inputs that nobody waits for (*lazy_topics*) have a consumer of their own, which is
-    drained in gulps: one fetch then serves many rounds of the others.
+    Each input has a consumer of its own, so that a fetch for one need not name the others'
+    partitions. Inputs that nobody waits for (*lazy_topics*) are drained in gulps: one fetch
+    then serves many rounds.
     """
 
     def __init__(
@@ -52,15 +53,15 @@ class KafkaFeeds:
         lazy_topics: Sequence[Topic],
         partitions: int,
     ) -> None:
-        topics = [*event_topics, *([command_topic] if command_topic else [])]
-        lazy = {topic.name for topic in lazy_topics}
-        prompt = {topic.name for topic in topics} - lazy
         self._streams = [
-            (_consumer(bootstrap, f"{client_id}{suffix}"), sorted(names), pause_s)
-            for suffix, names, pause_s in (("", prompt, 0.0), ("-lazy", lazy, LINGER_S))
-            if names
+            (
+                consumer(bootstrap=bootstrap, client_id=f"{client_id}-{topic.name}"),
+                topic.name,
+                LINGER_S if topic in lazy_topics else 0.0,
+            )
+            for topic in (*event_topics, *([command_topic] if command_topic else []))
         ]
-        consumers = {name: consumer for consumer, names, _ in self._streams for name in names}
+        consumers = {name: consumer for consumer, name, _ in self._streams}
         self._feeds = {
             partition: KafkaFeed(
                 consumers=consumers,
@@ -77,9 +78,9 @@ class KafkaFeeds:
 
     async def start(self) -> None:
         """Connect; everything is assigned, and paused until its feed is opened."""
-        for consumer, names, _ in self._streams:
+        for consumer, name, _ in self._streams:
             await consumer.start()
-            assigned = [TopicPartition(name, p) for p in self._feeds for name in names]
+            assigned = [TopicPartition(name, partition) for partition in self._feeds]
             consumer.assign(assigned)
             for each in assigned:
                 consumer.seek(each, 0)
@@ -88,8 +89,8 @@ class KafkaFeeds:
     async def pump(self) -> None:
         """Move what arrives into the partitions' queues, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for consumer, names, pause_s in self._streams:
-                group.create_task(self._pump(consumer, pause_s), name=f"pump {' '.join(names)}")
+            for consumer, name, pause_s in self._streams:
+                group.create_task(self._pump(consumer, pause_s), name=f"pump {name}")
 
     async def _pump(self, consumer: AIOKafkaConsumer, pause_s: float) -> None:
         while True:
@@ -121,7 +122,8 @@ class KafkaFeeds:
             await consumer.stop()
 
 
-def _consumer(bootstrap: str, client_id: str) -> AIOKafkaConsumer:
+def consumer(*, bootstrap: str, client_id: str) -> AIOKafkaConsumer:
+    """Return a consumer without a group, whose positions are ours (ADR 7)."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         client_id=client_id,

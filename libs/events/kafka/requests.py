@@ -1,8 +1,9 @@
 """Request and reply over Kafka for a gateway: paced commands out, answers in.
 
-One reply partition for each gateway instance, assigned by hand (ADR 7). Commands leave at once while nothing is unanswered, otherwise when
-the last round is answered or after 5 ms, whichever comes first: the cost of the
-pipeline is for each round, not for each request (design, Performance).
+One reply partition for each gateway instance, assigned by hand (ADR 7). Commands leave at
+once while nothing is unanswered, otherwise when the last round is answered or after 5 ms,
+whichever comes first: the cost of the pipeline is for each round, not for each request
+(design, Performance).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,12 +22,12 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from libs.events import codec
 from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.envelope import Envelope
-from libs.events.kafka.feed import FETCH_WAIT_MS
+from libs.events.kafka.feed import LINGER_S, consumer
 from libs.events.kafka.publisher import producer, send_in_batches
 from libs.events.ports import Outgoing
 from libs.events.registry import Unreadable
 from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
-from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY
+from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY, Topic
 
 log = structlog.get_logger()
 
@@ -85,15 +86,8 @@ class KafkaCommandClient:
         self._producer: AIOKafkaProducer = producer(
             bootstrap=bootstrap, client_id=f"gateway-{instance}"
         )
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            client_id=f"gateway-{instance}",
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            request_timeout_ms=5_000,
-        )
+        self._replies = consumer(bootstrap=bootstrap, client_id=f"gateway-{instance}-replies")
+        self._figures = consumer(bootstrap=bootstrap, client_id=f"gateway-{instance}-figures")
         self._pending: dict[tuple[str, str], _Pending] = {}
         self._queue: deque[_Pending] = deque()
         self._round: set[tuple[str, str]] = set()
@@ -105,16 +99,19 @@ class KafkaCommandClient:
     async def start(self) -> None:
         """Connect, and take the reply position: older answers are of no interest."""
         await self._producer.start()
-        await self._consumer.start()
-        replies = TopicPartition(GATEWAY_REPLIES.name, self._instance)
-        figures = [
-            TopicPartition(INVENTORY_AVAILABILITY.name, partition)
-            for partition in range(INVENTORY_AVAILABILITY.partitions)
-        ]
-        self._consumer.assign([replies, *figures])
-        for where, end in (await self._consumer.end_offsets([replies, *figures])).items():
-            self._consumer.seek(where, end)
+        await self._from_now(self._replies, GATEWAY_REPLIES, [self._instance])
+        partitions = list(range(INVENTORY_AVAILABILITY.partitions))
+        await self._from_now(self._figures, INVENTORY_AVAILABILITY, partitions)
         self.ready = True
+
+    async def _from_now(
+        self, consumer: AIOKafkaConsumer, topic: Topic, partitions: Sequence[int]
+    ) -> None:
+        await consumer.start()
+        assigned = [TopicPartition(topic.name, partition) for partition in partitions]
+        consumer.assign(assigned)
+        for where, end in (await consumer.end_offsets(assigned)).items():
+            consumer.seek(where, end)
 
     async def stop(self) -> None:
         """Disconnect; call when no request is waiting any more."""
@@ -124,7 +121,8 @@ class KafkaCommandClient:
                 await self._producer.stop()
         except TimeoutError:
             log.warning("requests.stop", reason="the broker is away")
-        await self._consumer.stop()
+        await self._replies.stop()
+        await self._figures.stop()
 
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """See `libs.events.requests.CommandClient.submit`."""
@@ -245,17 +243,23 @@ class KafkaCommandClient:
 
     async def run_replies(self) -> None:
         """Hand answers to whoever waits, and figures to the view, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._run(self._replies, pause_s=0.0), name="replies")
+            group.create_task(self._run(self._figures, pause_s=LINGER_S), name="figures")
+
+    async def _run(self, consumer: AIOKafkaConsumer, *, pause_s: float) -> None:
         while True:
             try:
-                batches = await self._consumer.getmany(timeout_ms=60_000)
+                batches = await consumer.getmany(timeout_ms=60_000)
             except OffsetOutOfRangeError as error:
                 lost = [TopicPartition(*where) for where in error.args[0]]
                 log.error("requests.tail_lost", partitions=[str(where) for where in lost])
-                await self._consumer.seek_to_end(*lost)
+                await consumer.seek_to_end(*lost)
                 continue
             for where, records in batches.items():
                 for record in records:
                     self._take(where.topic, record)
+            await asyncio.sleep(pause_s)
 
     def _take(self, topic: str, record: ConsumerRecord) -> None:
         try:
