@@ -321,8 +321,10 @@ def test_wrong_file_is_refused_by_key(old: str, new: str, key: str, reason: str)
             .replace('"HARBOUR"', '"PEAK"')
             .replace("uses = 1 }", 'uses = 1 }, { code = "ferry", name = "Again", uses = 2 }'),
             [
-                "c.toml: products[1].entitlements[1].code: "
-                "the same as in products[1].entitlements[0]"
+                (
+                    "c.toml: products[1].entitlements[1].code: "
+                    "the same as in products[1].entitlements[0]"
+                )
             ],
         ),
     ],
