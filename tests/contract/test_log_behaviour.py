@@ -293,5 +293,3 @@ async def test_published_mark_never_moves_back(make_log: MakeLog) -> None:
     await log.mark_published(5)
     await log.mark_published(3)
     assert 5 == await log.published()
-
-
