@@ -103,7 +103,9 @@ class Broker:
         unfinished = self.folder / "data.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         properties = self._write_properties(data=unfinished)
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = "-"
+        while cluster_id.startswith("-"):  # the tool would take it for an option
+            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         ended = subprocess.run(
             [
                 *(str(self.java), "-XX:TieredStopAtLevel=1", *_logging_options()),

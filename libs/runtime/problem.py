@@ -303,10 +303,11 @@ class Problem:
         """The word's title, the same for every occurrence."""
         return CATALOGUE[self.word].title
 
-    def document(self, *, instance: str, request_id: str) -> dict[str, object]:
+    def document(self, *, instance: str, request_id: str | None) -> dict[str, object]:
         """Return the members, those of both generations of clients included.
 
-        *instance* is the request's path, without its query.
+        *instance* is the request's path, without its query. A refusal that may be given
+        again has no *request_id* in it: a repeat has to get the same bytes.
         """
         document: dict[str, object] = {
             "type": f"/problems/{slug(self.word)}",
@@ -317,16 +318,17 @@ class Problem:
             "error": self.word,
             "code": self.word,
             "message": self.detail,
-            "request_id": request_id,
             **self.extra,
         }
+        if request_id is not None:
+            document["request_id"] = request_id
         if self.errors:
             document["errors"] = [
                 {"pointer": error.pointer, "detail": error.detail} for error in self.errors
             ]
         return document
 
-    def render(self, *, instance: str, request_id: str) -> bytes:
+    def render(self, *, instance: str, request_id: str | None) -> bytes:
         """Return the document as JSON in UTF-8 (media type `CONTENT_TYPE`)."""
         document = self.document(instance=instance, request_id=request_id)
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -255,8 +255,8 @@ async def reserve_at_once(calls: list[tuple[Agency, str]]) -> list[Answer]:
 
 
 def said(answer: Answer) -> tuple[int, dict[str, Any]]:
-    """Return status and body but for the request's own id."""
-    return answer.status, {name: v for name, v in answer.json.items() if name != "request_id"}
+    """Return status and body."""
+    return answer.status, answer.json
 
 
 def outcome(answer: Answer) -> tuple[int, str]:

@@ -63,8 +63,8 @@ async def test_a_problem_has_the_names_of_both_generations(world: World) -> None
         "error": "RESERVATION_NOT_FOUND",
         "code": "RESERVATION_NOT_FOUND",
         "message": "You have no reservation with this id.",
-        "request_id": "my-request.1",
     } == answered.json
+    assert "my-request.1" == answered.headers["X-Request-Id"]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ from libs.kernel.state import Entity, State
 from libs.runtime.postgres import acquire, connect
 
 OWNERSHIP_POLL_S = 0.3
+LOAD_TIMEOUT_S = 60
+"""Reading the open entities of a partition at the start, far above any other statement."""
 _LOCK_SPACE = 0x4F5441  # "OTA": the advisory locks of partitions
 
 _HEAD = "partition, epoch, generation, seq, decided_at, hash, inputs"
@@ -109,14 +111,16 @@ class PostgresLog:
     async def load(self, state: State) -> None:
         """See `libs.events.ports.Log.load`."""
         assert self._connection is not None
+        await self._connection.execute(f"SET statement_timeout = {LOAD_TIMEOUT_S * 1000}")
         for table in self._tables.values():
             rows = await self._connection.fetch(
                 f"{table.select} WHERE partition = $1 AND ({table.kept_where})",
                 self._partition,
-                timeout=60,
+                timeout=LOAD_TIMEOUT_S,
             )
             for row in rows:
                 state.load(table.entity(row))
+        await self._connection.execute("RESET statement_timeout")
 
     async def write(self, write: Write) -> datetime:
         """See `libs.events.ports.Log.write`."""

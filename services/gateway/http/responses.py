@@ -54,5 +54,8 @@ def _refused(exchange: Exchange, refusal: Refusal, headers: dict[str, str]) -> w
         headers["Allow"] = ", ".join(map(str, refusal.extra["allowed_methods"]))  # type: ignore[call-overload]  # a list
     headers["Content-Type"] = CONTENT_TYPE
     headers["Cache-Control"] = "no-store"
-    body = problem.render(instance=exchange.request.path, request_id=exchange.request_id)
+    ours = problem.status >= 500  # the id is for whoever looks into it; a header has it always
+    body = problem.render(
+        instance=exchange.request.path, request_id=exchange.request_id if ours else None
+    )
     return web.Response(status=problem.status, body=body, headers=headers)
