@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 
@@ -20,6 +20,7 @@ _TYPE_HEADERS = {
     message.shape: (("ce_type", message.name.encode()), ("ce_dataversion", b"%d" % message.version))
     for message in MESSAGES
 }
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _SPEC = ("ce_specversion", b"1.0")
 _CONTENT = ("content-type", b"application/json")
 
@@ -73,24 +74,24 @@ def record_id(headers: Iterable[tuple[str, bytes]]) -> str:
 
 
 def decode(
-    headers: Iterable[tuple[str, bytes]],
+    headers: Sequence[tuple[str, bytes]],
     value: bytes | None,
     *,
     interests: Collection[str] | None = None,
 ) -> Envelope:
     """Return the envelope of a record.
 
-    With *interests* the data of other message types is not parsed but replaced by
+    Of message types outside *interests* only id and position are read, and the data is
     `Uninteresting`. Raises Unreadable; never anything else, whatever the bytes.
     """
     try:
+        if interests is not None:
+            kind = next((raw for name, raw in headers if name == "ce_type"), b"").decode()
+            if kind and kind not in interests:
+                return _skim(kind, headers)
         found = {name: raw.decode() for name, raw in headers}
-        name = found["ce_type"]
-        data: object
-        if interests is not None and name not in interests:
-            data = Uninteresting(name)
-        else:
-            data = MESSAGES.read(name=name, version=int(found["ce_dataversion"]), body=value or b"")
+        version = int(found["ce_dataversion"])
+        data = MESSAGES.read(name=found["ce_type"], version=version, body=value or b"")
         position = found.get("ce_position")
         reply_to = found.get("ce_replyto")
         return Envelope(
@@ -111,6 +112,25 @@ def decode(
         raise
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise Unreadable(f"no message of ours: {type(error).__name__} {error}") from error
+
+
+def _skim(kind: str, headers: Sequence[tuple[str, bytes]]) -> Envelope:
+    """Return as much as a reader needs to count a record and forget it."""
+    id = position = ""
+    for name, raw in headers:
+        if name == "ce_id":
+            id = raw.decode()
+        elif name == "ce_position":
+            position = raw.decode()
+    return Envelope(
+        id=id,
+        source="",
+        time=_NEVER,
+        data=Uninteresting(kind),
+        correlation_id="",
+        causation_id="",
+        position=parse_position(position) if position else None,
+    )
 
 
 def figures_of(headers: Iterable[tuple[str, bytes]]) -> PoolFigures | None:
