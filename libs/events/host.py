@@ -125,7 +125,6 @@ class Host:
         self._clock = DatabaseClock(monotonic=time.monotonic)
         self._steps = Steps(settings.kill_at)
         self._owner = f"{socket.gethostname()}-{os.getpid()}"
-        self._loops: dict[int, PartitionLoop] = {}
         self._ready: set[int] = set()
         self._stack = contextlib.AsyncExitStack()
         self._pools: dict[str, asyncpg.Pool[asyncpg.Record]] = {}
@@ -237,7 +236,8 @@ class Host:
             monotonic=time.monotonic,
             owned=partial(self._owned, partition),
         )
-        self._loops[partition] = loop
+        pending = self._metrics.outbox_pending.labels(str(partition))
+        pending.set_function(lambda: loop.outbox_pending)
         try:
             await loop.run()
         except* Fenced as fenced:
@@ -260,8 +260,6 @@ class Host:
 
     def _partitions_missing(self) -> str | None:
         missing = set(range(self._settings.partitions)) - self._ready
-        for partition, loop in self._loops.items():
-            self._metrics.outbox_pending.labels(str(partition)).set(loop.outbox_pending)
         return f"not serving partitions {sorted(missing)}" if missing else None
 
     async def _keep_clock(self) -> None:
