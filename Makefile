@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo down status logs reset clean doctor test unit lint format bench lock up-docker down-docker
+.PHONY: help install up demo down status logs reset clean doctor test unit lint format openapi test-api bench lock up-docker down-docker
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,12 +48,22 @@ unit: install ## Run the tests that need no server, in seconds.
 lint: install ## Check style, types and the rules of who may import whom.
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench
+	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client
 	@.venv/bin/lint-imports
 
 format: install ## Put the code into the house's format.
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
+
+openapi: install ## Write the generated documents of API and topics to docs/ (RELEASE=1 makes them the released ones).
+	@$(PYTHON) -m deploy.openapi $(if $(RELEASE),--release)
+
+test-api: install ## Call the live API with at least 5,000 generated requests, all checks on (Schemathesis).
+	@$(LAUNCHER) prepare
+	@$(PYTHON) -m tests.api
+
+admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
+	@$(PYTHON) -m deploy.local.console $(ARGS)
 
 bench: install ## Run the canonical workload and write its results as JSON.
 	@$(PYTHON) -m bench

@@ -11,13 +11,15 @@ import aiohttp
 
 from deploy.demo import keeping, selling
 from deploy.demo.checks import Checks, StoryBroken
-from deploy.demo.partner import REQUEST_TIMEOUT_S, Partner
+from deploy.demo.partner import Partner
 from deploy.demo.screen import BOLD, DIM, RED, Screen
 from deploy.demo.stack import Stack, find
 from deploy.demo.story import API_KEY, Step, Story
 from deploy.local.settings import SettingsError
+from ota_client import CallFailed
 
 EXIT_OFF, EXIT_SETTINGS = 1, 2
+REQUEST_TIMEOUT_S = 10
 INTERRUPTED = 130
 SUMMARY = Step(
     "Was everything right?",
@@ -39,7 +41,8 @@ async def tell(*, stack: Stack, screen: Screen) -> int:
     async with aiohttp.ClientSession(timeout=timeout) as http:
         partner = Partner(http=http, screen=screen, base_url=stack.base_url, api_key=API_KEY)
         story = Story(partner=partner, http=http, screen=screen, checks=checks, stack=stack)
-        broken = await _tell_steps(story)
+        async with partner.ota:
+            broken = await _tell_steps(story)
     screen.line()
     if broken or checks.failed:
         off = [*checks.failed, *([broken] if broken else [])]
@@ -64,7 +67,7 @@ async def _tell_steps(story: Story) -> str:
                 explanation=step.explanation,
             )
             await step.tell(story)
-    except StoryBroken as error:
+    except (StoryBroken, CallFailed) as error:
         story.screen.verdict(passed=False, text=f"the story breaks off here: {error}")
         return str(error)
     return ""
@@ -74,7 +77,9 @@ def _say_what_next(screen: Screen, *, stack: Stack, order_id: str) -> None:
     screen.line()
     screen.line("What to play with next", style=BOLD)
     for row in (
+        f"{stack.base_url}/docs   the API's documentation, with try-it-out (key {API_KEY})",
         f"curl -H 'X-API-Key: {API_KEY}' {stack.base_url}/api/ota/orders/{order_id}",
+        f"curl {stack.base_url}/pricing/rules/106   prices, without a key",
         f"{stack.data_dir / 'demo'}   the tickets' QR images, for your phone's camera",
         "make demo    tells it again, with fresh keys",
         "make bench   measures reserving under load, SQL's hot row beside it",

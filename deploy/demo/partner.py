@@ -1,53 +1,75 @@
-"""The partner's side: sends requests to the API and shows each with its answer."""
+"""The partner's side: the Python client, and a watcher that shows what it sends and gets."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import aiohttp
 
 from deploy.demo.checks import StoryBroken
 from deploy.demo.screen import Screen
+from ota_client import Answer, ApiError, OtaClient, Request, RetryPolicy, Watcher
 
-API = "/api/ota"
-REQUEST_TIMEOUT_S = 10
+PATIENCE = RetryPolicy(deadline_s=130.0)
+"""A used-up minute (429) is waited for, two of them in a row at most."""
+
 START_TIMEOUT_S = 30
-LIMITED_WAITS_MAX = 2
-LIMITED_WAIT_S_MAX = 61
 ROOM_LOOKS_MAX = 14
 ROOM_PAUSE_S = 5
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An answer as it came: the body's bytes matter, a replay must repeat them."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+class Shown(Watcher):
+    """Shows each request with its answer, unless it is told to be *quiet*.
 
-    @property
-    def json(self) -> dict[str, Any]:
-        """The body as a JSON object, empty when it is none."""
-        try:
-            value = json.loads(self.body)
-        except ValueError:
-            return {}
-        return value if isinstance(value, dict) else {}
+    A request that is sent again is shown once, with its last answer.
+    """
 
-    @property
-    def word(self) -> str:
-        """The error word of a refusal (contract, section 6), empty for none."""
-        return str(self.json.get("code", ""))
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._retried: Request | None = None
+        self.quiet = False
+        self.calls = 0
+        self.calls_left: int | None = None
+        self.last: Answer | None = None
+
+    def sending(self, request: Request) -> None:
+        """See `ota_client.Watcher`."""
+        self.calls += 1
+        if not self.quiet and request is not self._retried:
+            self._screen.request(
+                method=request.method,
+                path=request.path,
+                headers=request.headers,
+                body=request.body,
+            )
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        """See `ota_client.Watcher`."""
+        self.last = answer
+        left = answer.headers.get("X-RateLimit-Remaining", "")
+        self.calls_left = int(left) if left.isdigit() else None
+        if not self.quiet:
+            self._screen.answer(
+                status=answer.status,
+                headers=answer.headers,
+                body=answer.body,
+                elapsed_ms=answer.elapsed_s * 1000,
+            )
+
+    def waiting(self, request: Request, *, reason: str, pause_s: float) -> None:
+        """See `ota_client.Watcher`."""
+        self._retried = request
+        self._screen.progress(f"{reason}: the client sends it again in {pause_s:.1f} s")
 
 
 class Partner:
-    """A travel agency with its key; *http* stays the caller's to close."""
+    """A travel agency with its key. *ota* is its client; *http* stays the caller's to close."""
 
     def __init__(
         self, *, http: aiohttp.ClientSession, screen: Screen, base_url: str, api_key: str
@@ -55,61 +77,33 @@ class Partner:
         self._http = http
         self._screen = screen
         self._base_url = base_url
-        self._api_key = api_key
-        self.calls = 0
-        self._calls_left: int | None = None
+        self._shown = Shown(screen)
+        self.ota = self._client(api_key)
 
-    async def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        idempotency_key: str | None = None,
-        api_key: str | None = None,
-        show: bool = True,
-    ) -> Answer:
-        """Send one request below `/api/ota` and return its answer, shown unless *show* is off.
+    @property
+    def calls(self) -> int:
+        """How many requests were sent."""
+        return self._shown.calls
 
-        A used-up minute (429) is waited for; raises StoryBroken when nobody answers.
-        """
-        headers = {"X-API-Key": api_key or self._api_key}
-        if idempotency_key:
-            headers["Idempotency-Key"] = idempotency_key
-        data = b""
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            data = json.dumps(body, ensure_ascii=False).encode()
-        if show:
-            self._screen.request(method=method, path=API + path, headers=headers, body=data)
-        for _ in range(LIMITED_WAITS_MAX):
-            answer, elapsed_ms = await self._exchange(method, API + path, headers, data)
-            if answer.status != 429:
-                break
-            await self._wait_for_quota(answer)
-        else:
-            answer, elapsed_ms = await self._exchange(method, API + path, headers, data)
-        if show:
-            self._screen.answer(
-                status=answer.status,
-                headers=answer.headers,
-                body=answer.body,
-                elapsed_ms=elapsed_ms,
-            )
-        return answer
+    @property
+    def last(self) -> Answer:
+        """The last answer as it came: its bytes matter, a replay must repeat them."""
+        assert self._shown.last is not None
+        return self._shown.last
+
+    def stranger(self, *, api_key: str) -> OtaClient:
+        """Return a client with another key."""
+        return self._client(api_key)
 
     async def available(self, product_id: int, *, show: bool = True) -> int:
         """Return a product's available units, shown on one line unless *show* is off."""
-        path = f"/inventory?product_ids={product_id}"
-        answer = await self.send("GET", path, show=False)
-        units = answer.json.get("available_quantities", {}).get(str(product_id))
-        if answer.status != 200 or not isinstance(units, int):
-            raise StoryBroken(f"GET {API}{path} answered {answer.status} without a figure")
+        with self._quiet():
+            units = (await self.ota.inventory(product_id)).available(product_id)
         if show:
             self._screen.brief(
                 method="GET",
-                path=API + path,
-                status=answer.status,
+                path=f"/api/ota/inventory?product_ids={product_id}",
+                status=self.last.status,
                 what=f"available units of {product_id}: {units}",
             )
         return units
@@ -120,13 +114,13 @@ class Partner:
         For steps in which a pause for the limit would spoil what is shown.
         """
         for _ in range(ROOM_LOOKS_MAX):
-            if self._calls_left is None or self._calls_left >= calls:
+            left = self._shown.calls_left
+            if left is None or left >= calls:
                 return
-            self._screen.progress(
-                f"{self._calls_left} calls of the minute are left, waiting for {calls}"
-            )
+            self._screen.progress(f"{left} calls of the minute are left, waiting for {calls}")
             await asyncio.sleep(ROOM_PAUSE_S)
-            await self.send("GET", "/inventory", show=False)
+            with self._quiet():
+                await self.ota.inventory()
 
     async def await_start(self) -> None:
         """Wait until the stack answers on /healthz; raises StoryBroken after 30 s."""
@@ -144,27 +138,37 @@ class Partner:
             await asyncio.sleep(1)
         raise StoryBroken(f"{self._base_url}/healthz does not answer; is the stack up (make up)?")
 
-    async def _exchange(
-        self, method: str, path: str, headers: Mapping[str, str], data: bytes
-    ) -> tuple[Answer, float]:
-        self.calls += 1
-        started = time.perf_counter()
-        try:
-            async with self._http.request(
-                method, self._base_url + path, headers=headers, data=data or None
-            ) as response:
-                body = await response.read()
-                answer = Answer(status=response.status, headers=response.headers, body=body)
-                left = response.headers.get("X-RateLimit-Remaining", "")
-                self._calls_left = int(left) if left.isdigit() else None
-        except (aiohttp.ClientError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise StoryBroken(f"{method} {path} got no answer: {reason}") from error
-        return answer, (time.perf_counter() - started) * 1000
+    def _client(self, api_key: str) -> OtaClient:
+        return OtaClient(
+            self._base_url,
+            api_key,
+            retries=PATIENCE,
+            watcher=self._shown,
+            session=self._http,
+        )
 
-    async def _wait_for_quota(self, answer: Answer) -> None:
-        asked = answer.headers.get("Retry-After", "")
-        wait_s = min(int(asked) if asked.isdigit() else 5, LIMITED_WAIT_S_MAX)
-        for left_s in range(wait_s, 0, -1):
-            self._screen.progress(f"429: this key's calls of the minute are used up, {left_s} s")
-            await asyncio.sleep(1)
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        self._shown.quiet = True
+        try:
+            yield
+        finally:
+            self._shown.quiet = False
+
+
+async def refused(call: Awaitable[object]) -> ApiError:
+    """Make a call that must be refused, and return why; raises StoryBroken if it is granted."""
+    try:
+        await call
+    except ApiError as error:
+        return error
+    raise StoryBroken("this was granted and must not be")
+
+
+async def first(rows: AsyncIterator[T], count: int) -> AsyncIterator[T]:
+    """Walk through *count* rows at most, and ask for no page beyond them."""
+    async for row in rows:
+        yield row
+        count -= 1
+        if not count:
+            return

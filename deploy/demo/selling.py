@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from collections.abc import Awaitable, Sequence
 
 import aiohttp
 
 from deploy.demo.checks import StoryBroken
+from deploy.demo.partner import first, refused
 from deploy.demo.prices import CURRENCY, expected_lines, expected_total
 from deploy.demo.story import PRODUCT, Step, Story
 from deploy.demo.tickets import UnreadableImage, png_of, read_qr, save
 from libs.tickets.token import TokenRefusal, verify
+from ota_client import Customer, Reservation, Ticket
 
 UNITS = 2
 CUSTOMER_TYPES = ["adult", "child"]
-CUSTOMER = {"name": "陳大文", "email": "tai.man.chan@example.com", "phone": "+852 9123 4567"}
+CUSTOMER = Customer(name="陳大文", email="tai.man.chan@example.com", phone="+852 9123 4567")
 TICKET_PREFIX = "CRUISE-2025-FERRY"
 ENTITLEMENTS = {"ferry": 1, "monchhichi_gift": 1, "playground_tokens": 10}
 UNITS_NEEDED = 7
@@ -30,53 +32,44 @@ TICKET_CODE = re.compile(rf"{TICKET_PREFIX}-[0-9]{{13}}")
 
 async def check_inventory(story: Story) -> None:
     """Ask how many units of the product are to be had."""
-    answer = await story.partner.send("GET", f"/inventory?product_ids={PRODUCT}")
-    story.checks.need("the inventory answers 200", expected=200, actual=answer.status)
-    base = answer.json.get("pricing_context", {}).get("base_prices", {}).get(str(PRODUCT))
+    partner = story.partner
+    inventory = await partner.ota.inventory(PRODUCT)
+    story.checks.need("the inventory answers 200", expected=200, actual=partner.last.status)
     story.checks.equal(
         "adult prices are 288 on weekdays and 318 at weekends",
         expected={"weekday": 288, "weekend": 318},
-        actual=base,
+        actual=inventory.pricing_context.get("base_prices", {}).get(str(PRODUCT)),
     )
-    story.available = answer.json["available_quantities"][str(PRODUCT)]
+    story.available = inventory.available(PRODUCT)
     if story.available < UNITS_NEEDED:
         raise StoryBroken(
             f"only {story.available} units of {PRODUCT} are left; `make reset` starts afresh"
         )
 
 
-def _reserve_request(story: Story, quantity: int) -> dict[str, Any]:
-    return {
-        "product_id": PRODUCT,
-        "quantity": quantity,
-        "visit_date": story.visit_date.isoformat(),
-    }
+def _reserve(story: Story, quantity: int) -> Awaitable[Reservation]:
+    """Hold units under one and the same key, whatever the quantity."""
+    return story.partner.ota.reserve(
+        PRODUCT, quantity, visit_date=story.visit_date, idempotency_key=story.key("reserve")
+    )
 
 
 async def reserve(story: Story) -> None:
     """Hold two units."""
-    answer = await story.partner.send(
-        "POST",
-        "/reserve",
-        body=_reserve_request(story, UNITS),
-        idempotency_key=story.key("reserve"),
-    )
+    hold = await _reserve(story, UNITS)
+    answer = story.partner.last
     story.checks.need("the reservation is made (201)", expected=201, actual=answer.status)
-    story.sold = str(answer.json.get("reservation_id"))
+    story.sold = hold.reservation_id
     story.reserve_body = answer.body
     story.checks.true(
         "its id is res_ and 26 characters",
         passed=RESERVATION_ID.fullmatch(story.sold) is not None,
         otherwise=story.sold,
     )
-    prices = {
-        row.get("customer_type"): row.get("unit_price")
-        for row in answer.json.get("pricing_snapshot", {}).get("customer_type_pricing", [])
-    }
     story.checks.equal(
         "the frozen prices are adult 288, child and elderly 188",
         expected={"adult": 288, "child": 188, "elderly": 188},
-        actual=prices,
+        actual={kind: price.unit_price for kind, price in hold.prices.unit_prices.items()},
     )
     story.checks.equal(
         f"{UNITS} units fewer are available, at once",
@@ -87,12 +80,8 @@ async def reserve(story: Story) -> None:
 
 async def repeat(story: Story) -> None:
     """Send the same request again, as after a lost answer."""
-    answer = await story.partner.send(
-        "POST",
-        "/reserve",
-        body=_reserve_request(story, UNITS),
-        idempotency_key=story.key("reserve"),
-    )
+    await _reserve(story, UNITS)
+    answer = story.partner.last
     story.checks.equal("the status is 201 again", expected=201, actual=answer.status)
     story.checks.true(
         f"the body has the same {len(story.reserve_body)} bytes",
@@ -112,56 +101,45 @@ async def repeat(story: Story) -> None:
 
 async def reuse_key(story: Story) -> None:
     """Use the key for something else, as a faulty client would."""
-    answer = await story.partner.send(
-        "POST",
-        "/reserve",
-        body=_reserve_request(story, UNITS + 1),
-        idempotency_key=story.key("reserve"),
-    )
+    refusal = await refused(_reserve(story, UNITS + 1))
     story.checks.equal(
         "refused: 422 IDEMPOTENCY_KEY_REUSED",
         expected=(422, "IDEMPOTENCY_KEY_REUSED"),
-        actual=(answer.status, answer.word),
+        actual=(refusal.status, refusal.code),
     )
 
 
 async def activate(story: Story) -> None:
     """Turn the hold into an order."""
-    answer = await story.partner.send(
-        "POST",
-        f"/reservations/{story.sold}/activate",
-        body={
-            "customer_details": CUSTOMER,
-            "payment_reference": f"DEMO-{story.run.upper()}",
-            "customer_type": CUSTOMER_TYPES,
-            "visit_date": story.visit_date.isoformat(),
-        },
+    order = await story.partner.ota.activate(
+        story.sold,
+        CUSTOMER,
+        payment_reference=f"DEMO-{story.run.upper()}",
+        customer_types=CUSTOMER_TYPES,
+        visit_date=story.visit_date,
         idempotency_key=story.key("activate"),
     )
-    order, checks = answer.json, story.checks
-    checks.need("the order is made (201)", expected=201, actual=answer.status)
-    story.order_id = str(order.get("order_id"))
-    story.tickets = order.get("tickets", [])
+    checks = story.checks
+    checks.need("the order is made (201)", expected=201, actual=story.partner.last.status)
+    story.order_id = order.order_id
+    story.tickets = order.tickets
     total = expected_total(customer_types=CUSTOMER_TYPES, visit_date=story.visit_date)
     checks.equal(
         f"an adult and a child on {story.visit_date:%A %Y-%m-%d} cost {CURRENCY} {total}",
         expected=(total, CURRENCY),
-        actual=(order.get("total_amount"), order.get("currency")),
+        actual=(order.total_amount, order.currency),
     )
     checks.equal(
         "the breakdown says so line by line",
         expected=expected_lines(customer_types=CUSTOMER_TYPES, visit_date=story.visit_date),
-        actual={
-            row.get("customer_type"): (row.get("count"), row.get("subtotal"))
-            for row in order.get("price_breakdown", [])
-        },
+        actual={line.customer_type: (line.count, line.subtotal) for line in order.price_breakdown},
     )
-    checks.equal("the order is confirmed", expected="confirmed", actual=order.get("status"))
+    checks.equal("the order is confirmed", expected="confirmed", actual=order.status)
     checks.true(
         "order id and confirmation code have their forms",
-        passed=ORDER_ID.fullmatch(story.order_id) is not None
-        and CONFIRMATION_CODE.fullmatch(str(order.get("confirmation_code"))) is not None,
-        otherwise=f"{story.order_id}, {order.get('confirmation_code')}",
+        passed=ORDER_ID.fullmatch(order.order_id) is not None
+        and CONFIRMATION_CODE.fullmatch(order.confirmation_code) is not None,
+        otherwise=f"{order.order_id}, {order.confirmation_code}",
     )
     _check_tickets(story)
     checks.equal(
@@ -175,9 +153,9 @@ def _check_tickets(story: Story) -> None:
     story.checks.equal(
         "there is a ticket for each unit, one adult, one child",
         expected=Counter(CUSTOMER_TYPES),
-        actual=Counter(ticket.get("customer_type") for ticket in story.tickets),
+        actual=Counter(ticket.customer_type for ticket in story.tickets),
     )
-    codes = [str(ticket.get("ticket_code")) for ticket in story.tickets]
+    codes = [ticket.ticket_code for ticket in story.tickets]
     story.checks.true(
         f"ticket codes are {TICKET_PREFIX}- and 13 digits, each another",
         passed=all(map(TICKET_CODE.fullmatch, codes)) and len(set(codes)) == len(codes),
@@ -187,7 +165,7 @@ def _check_tickets(story: Story) -> None:
         "each is worth a ferry ride, a gift and ten playground tokens",
         expected=[ENTITLEMENTS] * UNITS,
         actual=[
-            {row.get("function_code"): row.get("remaining_uses") for row in ticket["entitlements"]}
+            {use.function_code: use.remaining_uses for use in ticket.entitlements}
             for ticket in story.tickets
         ],
     )
@@ -195,19 +173,19 @@ def _check_tickets(story: Story) -> None:
 
 async def read_order(story: Story) -> None:
     """Find the order again, as a back office would."""
-    listed = await story.partner.send("GET", "/orders?page_size=5")
-    ids = [row.get("order_id") for row in listed.json.get("orders", [])]
+    ota = story.partner.ota
+    # The walk is newest first, and ends here with the first of its pages.
+    newest = [order.order_id async for order in first(ota.orders(page_size=5), 5)]
     story.checks.true(
         "the list of orders has ours among the newest",
-        passed=story.order_id in ids,
-        otherwise=", ".join(map(str, ids)) or "it is empty",
+        passed=story.order_id in newest,
+        otherwise=", ".join(newest) or "it is empty",
     )
-    order = await story.partner.send("GET", f"/orders/{story.order_id}")
-    found = order.json
+    order = await ota.order(story.order_id)
     story.checks.equal(
         "the customer's name came through, script and all",
-        expected=(200, CUSTOMER["name"]),
-        actual=(order.status, found.get("customer_name")),
+        expected=(200, CUSTOMER.name),
+        actual=(story.partner.last.status, order.customer_name),
     )
     story.checks.equal(
         "reservation, units and total are the order's",
@@ -216,26 +194,26 @@ async def read_order(story: Story) -> None:
             UNITS,
             expected_total(customer_types=CUSTOMER_TYPES, visit_date=story.visit_date),
         ),
-        actual=(found.get("reservation_id"), found.get("quantity"), found.get("total_amount")),
+        actual=(order.reservation_id, order.quantity, order.total_amount),
     )
-    tickets = await story.partner.send("GET", f"/orders/{story.order_id}/tickets")
+    tickets = [ticket async for ticket in ota.tickets(story.order_id)]
     story.checks.equal(
         "its tickets carry the same codes and tokens as at the sale",
         expected=_codes_and_tokens(story.tickets),
-        actual=_codes_and_tokens(tickets.json.get("tickets", [])),
+        actual=_codes_and_tokens(tickets),
     )
 
 
-def _codes_and_tokens(tickets: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    return sorted((str(row.get("ticket_code")), str(row.get("qr_token"))) for row in tickets)
+def _codes_and_tokens(tickets: Sequence[Ticket]) -> list[tuple[str, str]]:
+    return sorted((ticket.ticket_code, ticket.qr_token) for ticket in tickets)
 
 
 async def scan_ticket(story: Story) -> None:
     """Read the first ticket's QR image and check the token in it without the platform."""
     ticket = story.tickets[0]
     try:
-        png = png_of(str(ticket.get("qr_code")))
-        path = save(png, folder=story.stack.data_dir / "demo", name=str(ticket["ticket_code"]))
+        png = png_of(ticket.qr_code or "")
+        path = save(png, folder=story.stack.data_dir / "demo", name=ticket.ticket_code)
         text = read_qr(png)
     except UnreadableImage as error:
         story.checks.true("the QR image can be read", passed=False, otherwise=str(error))
@@ -244,7 +222,7 @@ async def scan_ticket(story: Story) -> None:
     story.screen.note(f"zxing-cpp reads: {text}")
     story.checks.equal(
         "an independent reader finds the ticket's token in the image",
-        expected=ticket.get("qr_token"),
+        expected=ticket.qr_token,
         actual=text,
     )
     keys = await _ticket_keys(story)
@@ -259,7 +237,7 @@ async def scan_ticket(story: Story) -> None:
     )
     story.checks.equal(
         "its signature verifies offline, and it says what was bought",
-        expected=(ticket["ticket_code"], PRODUCT, story.visit_date, ticket["customer_type"]),
+        expected=(ticket.ticket_code, PRODUCT, story.visit_date, ticket.customer_type),
         actual=(
             claims.ticket_code(prefix=TICKET_PREFIX),
             claims.product_id,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -16,6 +15,7 @@ from deploy.demo.partner import Partner
 from deploy.demo.prices import visit_day
 from deploy.demo.screen import Screen
 from deploy.demo.stack import Stack
+from ota_client import Ticket
 
 PRODUCT = 106
 API_KEY = "ota_test_key_12345"
@@ -43,7 +43,7 @@ class Story:
     expired: str = ""
     reserve_body: bytes = b""
     order_id: str = ""
-    tickets: list[dict[str, Any]] = field(default_factory=list)
+    tickets: Sequence[Ticket] = ()
 
     @property
     def visit_date(self) -> date:

@@ -40,6 +40,8 @@ def urls(*, settings: Settings) -> dict[str, str]:
     """Return the addresses that a person or a program may want to open."""
     found = {
         "partner API": f"http://{settings.partner}/api/ota",
+        "documentation": f"http://{settings.partner}/docs",
+        "OpenAPI": f"http://{settings.partner}/openapi.json",
     }
     for name, address in settings.ops.items():
         found[f"{name} health"] = f"http://{address}/readyz?verbose"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from libs.events.contracts import fulfillment, gateway, inventory, reservation
 from libs.events.registry import Message, Registry
 
@@ -10,11 +12,17 @@ def _v1(name: str, shape: type) -> Message:
     return Message(name=name, version=1, shape=shape)
 
 
+def _nothing_renamed(body: dict[str, Any]) -> dict[str, Any]:
+    """Lift a version to one that only added fields with defaults."""
+    return body
+
+
 COMMANDS = (
     _v1("ota.inventory.place_hold", inventory.PlaceHold),
     _v1("ota.inventory.set_allotment", inventory.SetAllotment),
     _v1("ota.inventory.stop_sales", inventory.StopSales),
     _v1("ota.inventory.resume_sales", inventory.ResumeSales),
+    _v1("ota.inventory.cap_partner", inventory.CapPartner),
     _v1("ota.inventory.publish_catalogue", inventory.PublishCatalogue),
     _v1("ota.reservation.activate_reservation", reservation.ActivateReservation),
     _v1("ota.reservation.cancel_reservation", reservation.CancelReservation),
@@ -27,6 +35,7 @@ EVENTS = (
     _v1("ota.inventory.allotment_set", inventory.AllotmentSet),
     _v1("ota.inventory.sales_stopped", inventory.SalesStopped),
     _v1("ota.inventory.sales_resumed", inventory.SalesResumed),
+    _v1("ota.inventory.partner_cap_set", inventory.PartnerCapSet),
     _v1("ota.inventory.ledger_conflict_found", inventory.LedgerConflictFound),
     _v1("ota.inventory.catalogue_published", inventory.CataloguePublished),
     _v1("ota.reservation.reservation_opened", reservation.ReservationOpened),
@@ -43,7 +52,12 @@ SIGNALS = (
 
 ANSWERS = (
     _v1("ota.answer.hold_placed", inventory.HoldPlaced),
-    _v1("ota.answer.hold_refused", inventory.HoldRefused),
+    Message(
+        name="ota.answer.hold_refused",
+        version=2,
+        shape=inventory.HoldRefused,
+        upcasters=(_nothing_renamed,),  # 2 adds the reason hold_limit, limit and held
+    ),
     _v1("ota.answer.hold_released", inventory.HoldReleased),
     _v1("ota.answer.ledger_changed", inventory.LedgerChanged),
     _v1("ota.answer.ledger_change_refused", inventory.LedgerChangeRefused),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import uuid
 
 PARTITIONS_MAX = 64
 """Room for partition numbers inside a scrambled number; never lower it."""
@@ -37,14 +36,14 @@ def command_id(*, partner_id: str, method: str, path: str, idempotency_key: str)
 
 def derived_uuid(purpose: str, *parts: str) -> str:
     """Return a UUID (version 8, RFC 9562) that depends on nothing but the arguments."""
-    digest = hashlib.blake2b(digest_size=16, person=purpose.encode()[:16])
-    for part in parts:
-        raw = part.encode()
-        digest.update(len(raw).to_bytes(4, "big") + raw)
-    value = bytearray(digest.digest())
+    framed = b"".join([len(raw).to_bytes(4, "big") + raw for raw in map(str.encode, parts)])
+    value = bytearray(
+        hashlib.blake2b(framed, digest_size=16, person=purpose.encode()[:16]).digest()
+    )
     value[6] = (value[6] & 0x0F) | 0x80
     value[8] = (value[8] & 0x3F) | 0x80
-    return str(uuid.UUID(bytes=bytes(value)))
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def reservation_id(*, command_id: str, pool_no: int) -> str:

@@ -1,10 +1,10 @@
-"""The frame of the services' console commands: sub-commands, settings, exit codes."""
+"""The frame of the console commands: sub-commands in groups, settings, exit codes."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -30,7 +30,8 @@ class CommandFailed(Exception):
 class Command(Generic[S]):
     """A sub-command: *settings* are read first, then *run* returns the exit code.
 
-    *arguments* adds the sub-command's own arguments to its parser.
+    A *name* of two words is a group and a command in it (``key rotate``). *arguments* adds
+    the sub-command's own arguments to its parser, *epilog* stands below its help as it is.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Command(Generic[S]):
     settings: type[S]
     run: Callable[[S, argparse.Namespace], int]
     arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None
+    epilog: str | None = None
 
     def execute(self, arguments: argparse.Namespace) -> int:
         """Read the settings and run; return the exit code, 2 for settings that are wrong."""
@@ -59,22 +61,55 @@ def run_command(
     description: str,
     commands: Sequence[Command[S]],
     arguments: Sequence[str] | None = None,
+    groups: Mapping[str, str] | None = None,
+    epilog: str | None = None,
+    default: str | None = DEFAULT_COMMAND,
 ) -> int:
-    """Carry out the sub-command that *arguments* (the process's own) name, ``run`` if none.
+    """Carry out the sub-command that *arguments* (the process's own) name, *default* if none.
 
-    Returns the exit code: 0 done, 1 failed, 2 wrong settings or arguments (those raise
-    SystemExit, as argparse does).
+    *groups* has a sentence of help for each group of commands. Without a *default* the help
+    is shown. Returns the exit code: 0 done, 1 failed, 2 wrong settings or arguments (those
+    raise SystemExit, as argparse does).
     """
+    if epilog is None:
+        epilog = f"Without a command: {default}. Settings come from OTA_ variables."
     parser = argparse.ArgumentParser(
         prog=program,
         description=description,
-        epilog=f"Without a command: {DEFAULT_COMMAND}. Settings come from OTA_ variables.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for command in commands:
-        command.arguments(
-            subparsers.add_parser(command.name, help=command.help, description=command.help)
-        )
+    _add_commands(parser, commands, groups or {})
     given = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = parser.parse_args(given or [DEFAULT_COMMAND])
-    return next(each for each in commands if each.name == chosen.command).execute(chosen)
+    if not given and default is not None:
+        given = [default]
+    chosen = parser.parse_args(given)
+    command: Command[S] | None = getattr(chosen, "chosen", None)
+    if command is None:
+        # Nothing or only a group was named: that group's help says what there is.
+        chosen.shown.print_help(sys.stderr)
+        return EXIT_SETTINGS
+    return command.execute(chosen)
+
+
+def _add_commands(
+    parser: argparse.ArgumentParser, commands: Sequence[Command[S]], groups: Mapping[str, str]
+) -> None:
+    parser.set_defaults(shown=parser)
+    of_program = parser.add_subparsers(title="commands", metavar="COMMAND")
+    of_group = {}
+    for command in commands:
+        group, _, word = command.name.rpartition(" ")
+        if group and group not in of_group:
+            made = of_program.add_parser(group, help=groups[group], description=groups[group])
+            made.set_defaults(shown=made)
+            of_group[group] = made.add_subparsers(title="commands", metavar="COMMAND")
+        added = (of_group[group] if group else of_program).add_parser(
+            word,
+            help=command.help,
+            description=command.help,
+            epilog=command.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(chosen=command)
+        command.arguments(added)

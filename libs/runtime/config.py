@@ -1,15 +1,17 @@
 """Settings from environment variables: what all services share, and the types of secrets.
 
-Each service adds its own fields in its ``settings.py``. Nothing here reads a file: the
-launcher passes the environment.
+Each service adds its own fields in its ``settings.py``. The launcher passes the environment;
+the only files that are read are those of secrets, where a variable names one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from libs.kernel.ids import PARTITIONS_MAX
 
@@ -42,6 +44,41 @@ def _secret_key(value: object) -> SecretKey:
     return SecretKey(raw)
 
 
+def _secret_keys(value: object) -> tuple[SecretKey, ...]:
+    if isinstance(value, str):
+        value = [text.strip() for text in value.split(",")]
+    if not isinstance(value, Iterable):
+        raise ValueError("must be secrets with commas between them")
+    return tuple(_secret_key(each) for each in value)
+
+
+def read_secret_keys(path: Path) -> tuple[SecretKey, ...]:
+    """Read a file of secrets, one a line; empty lines and those that begin with # don't count.
+
+    Raises ValueError, which never quotes what is in the file.
+    """
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot be read: {type(error).__name__}") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if text and not text.startswith("#"):
+            try:
+                found.append(_secret_key(text))
+            except ValueError as error:
+                raise ValueError(f"line {number} {error}") from None
+    if not found:
+        raise ValueError("has no secret in it")
+    return tuple(found)
+
+
+def _secret_file(value: Path) -> Path:
+    read_secret_keys(value)
+    return value
+
+
 def _postgresql_dsn(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must be an address that starts with postgresql://")
@@ -55,6 +92,26 @@ HexKey = Annotated[
     Field(repr=False),
 ]
 """A secret of 32 bytes, written as 64 hexadecimal characters."""
+
+HexKeyOrNone = Annotated[
+    bytes | None,
+    PlainValidator(lambda value: None if value is None else _secret_key(value)),
+    PlainSerializer(lambda value: None if value is None else _MASK, return_type=str | None),
+    Field(repr=False),
+]
+"""The same, where it may be missing; in a union `HexKey` would lose its cover."""
+
+HexKeys = Annotated[
+    tuple[bytes, ...],
+    NoDecode,
+    PlainValidator(_secret_keys),
+    PlainSerializer(lambda _: _MASK, return_type=str),
+    Field(repr=False),
+]
+"""Secrets of 32 bytes in hexadecimal, with commas between them."""
+
+HexKeyFile = Annotated[Path, AfterValidator(_secret_file)]
+"""A file of such secrets; see `read_secret_keys`."""
 
 Dsn = Annotated[
     str,

@@ -67,6 +67,7 @@ DENIED_KEYS = frozenset(
 NOISY_LOGGERS = ("aiokafka", "aiohttp.access", "asyncio", "asyncpg")
 
 _SEEDED_KEY = re.compile(r"\w{0,64}_key_\d{4,}")
+_API_KEY = re.compile(r"(otak_[0-9a-z]{8}_)[0-9A-Za-z]+")
 _LONG_SECRET = re.compile(r"[A-Za-z0-9]{43,}")
 _BEARER = re.compile(r"(?i)(bearer)\s+\S+")
 _DSN_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s@]*@")
@@ -106,6 +107,8 @@ def scrub(text: str) -> str:
     if "@" in text:
         text = _DSN_PASSWORD.sub(rf"\1:{REDACTED}@", text)
         text = _EMAIL.sub(REDACTED, text)
+    if "otak_" in text:
+        text = _API_KEY.sub(rf"\1{REDACTED}", text)
     if "_key_" in text:
         text = _SEEDED_KEY.sub(REDACTED, text)
     if "earer" in text or "EARER" in text:

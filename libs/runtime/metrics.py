@@ -97,6 +97,28 @@ class Metrics:
             "ota_commands_unknown_outcome_total",
             "Commands handed to Kafka whose answer was not there in time (504).",
         )
+        self.connections_open = self._gauge(
+            "ota_connections_open", "Connections to the partner port."
+        )
+        self.connections_refused = self._counter(
+            "ota_connections_refused_total",
+            "Connections turned away, evicted, or ended for a head that cannot be read.",
+            labels=("reason",),
+        )
+
+        self.audit_rows = self._counter("ota_audit_rows_total", "Audit records that were stored.")
+        self.audit_dropped = self._counter(
+            "ota_audit_dropped_total", "Calls whose audit record was given up: the store is away."
+        )
+        self.audit_backlog_rows = self._gauge(
+            "ota_audit_backlog_rows", "Audit records that wait to be stored."
+        )
+
+        self.calls_over_limit = self._counter(
+            "ota_calls_over_limit_total",
+            "Calls refused (429) by the limit of their partner or of their source address.",
+            labels=("limit",),
+        )
 
     def _register_loop(self) -> None:
         self.commands = self._counter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,8 @@ CACHE_IMAGES_MAX = 4096
 """About 1 KB each."""
 
 TIMEOUT_S = 5.0
+START_TIMEOUT_S = 60.0
+"""Starting imports the program in a new process: seconds on a busy machine."""
 
 
 class QrRenderer:
@@ -48,6 +51,7 @@ class QrRenderer:
         self._turns = asyncio.Semaphore(max(1, pending_max // CHUNK_IMAGES))
         self._starting = asyncio.Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._start: asyncio.Future[ProcessPoolExecutor] | None = None
         self._closed = False
 
     async def render(self, tokens: Sequence[str]) -> list[str]:
@@ -80,6 +84,9 @@ class QrRenderer:
         self._closed = True
         async with self._starting:
             pool, self._pool = self._pool, None
+            if self._start is not None:
+                with contextlib.suppress(Exception):  # it did not start: nothing is left to end
+                    pool = await self._start
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
 
@@ -134,8 +141,12 @@ class QrRenderer:
             if self._closed:
                 raise RuntimeError("the renderer is closed")
             if self._pool is None:
-                # Starting the first process takes as long as importing the program.
-                self._pool = await asyncio.to_thread(_start_pool, self._processes)
+                if self._start is None or (self._start.done() and self._start.exception()):
+                    run = asyncio.get_running_loop().run_in_executor
+                    self._start = run(None, _start_pool, self._processes)
+                # Who gives up leaves the start to the next: on a busy machine it takes a while.
+                started, self._start = await asyncio.shield(self._start), None
+                self._pool = started
             return self._pool
 
 
@@ -147,7 +158,7 @@ def _start_pool(processes: int) -> ProcessPoolExecutor:
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker)
     try:
         for job in [pool.submit(os.getpid) for _ in range(processes)]:
-            job.result(timeout=TIMEOUT_S)
+            job.result(timeout=START_TIMEOUT_S)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise

@@ -6,14 +6,13 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from libs.events.console import start_logs
 from libs.events.contracts.inventory import AvailabilityReported
@@ -28,30 +27,44 @@ from libs.runtime.postgres import create_pool
 from libs.runtime.steps import Steps
 from libs.runtime.supervise import keep_running, run_service, spawn
 from libs.tickets.renderer import QrRenderer
+from services.gateway.app.audit import CallLines, purge_for_ever
 from services.gateway.app.availability import load_first
-from services.gateway.app.partners_file import PartnersFileError, load_partners
+from services.gateway.app.partners_file import (
+    PartnerSeed,
+    PartnersFileError,
+    decide_seeds,
+    load_partners,
+)
 from services.gateway.app.reservations import QrImages
+from services.gateway.domain.directory import Event
+from services.gateway.domain.directory_decisions import Refused
 from services.gateway.domain.failure import StoreUnavailable
-from services.gateway.domain.keyed_hash import api_key_hash
-from services.gateway.http.assembly import Ports, Secrets, assemble
+from services.gateway.http.access_log import ConsoleLines, JsonLines
+from services.gateway.http.api import DOCUMENT
+from services.gateway.http.assembly import Gateway, LimitRules, Ports, Secrets, assemble
+from services.gateway.http.connection import Bounds
+from services.gateway.http.internal_documents import document_routes
+from services.gateway.http.server import PartnerServer
 from services.gateway.settings import LoadSettings, MigrationSettings, Settings
+from services.gateway.store.audit import AuditStore
 from services.gateway.store.cleanup_marks import CleanupMarkStore
 from services.gateway.store.database import Pool
+from services.gateway.store.directory import DirectoryStore
 from services.gateway.store.inventory_views import InventoryViews
 from services.gateway.store.order_views import OrderViews
-from services.gateway.store.partners import PartnerRow, PartnerStore
+from services.gateway.store.partners import PartnerStore
 from services.gateway.store.personal_keys import PersonalKeyStore
 from services.gateway.store.progress import ViewProgressSource
+from services.gateway.store.quotas import QuotaStore
 from services.gateway.store.reservation_views import ReservationViews
 
 log = structlog.get_logger()
 
 MIGRATIONS = MigrationSet(name="gateway", folder=Path(__file__).parent / "store" / "migrations")
 OWN_POOL_MAX = 8
+QUOTA_POOL_MAX = 1
 VIEW_POOL_MAX = 6
 STATEMENT_TIMEOUT_S = 1.2
-SHUTDOWN_TIMEOUT_S = 3.0
-CONNECTIONS_WAITING_MAX = 1024
 
 
 class BrokerLink:
@@ -117,6 +130,8 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             host=settings.ops_host,
             port=settings.gateway_ops_port,
             registry=metrics.registry,
+            # Asked for only when the gateway is there: it is put together below.
+            routes=document_routes(lambda: gateway.app[DOCUMENT].content),
         )
         link = BrokerLink(
             bootstrap=settings.kafka_bootstrap,
@@ -126,15 +141,10 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         )
         images = QrRenderer(processes=settings.qr_processes)
         stack.push_async_callback(images.close)
-        gateway = assemble(
-            ports=await _real_ports(settings, stack, client=link, images=images),
-            secrets=Secrets(
-                master_key=settings.master_key,
-                api_key_pepper=settings.api_key_pepper,
-                fingerprint_key=settings.fingerprint_key,
-            ),
-            metrics=metrics,
-        )
+        ports = await _real_ports(settings, stack, client=link, images=images)
+        gateway = _put_together(settings, ports, metrics)
+        stack.push_async_callback(gateway.audit.close)
+        stack.push_async_callback(gateway.quotas.leave)
         warm = asyncio.Event()
         checks = {
             "partners": gateway.check_directory,
@@ -149,9 +159,15 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         stack.push_async_callback(ops.close)
         running: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "directory": gateway.directory.run,
+            "key-uses": gateway.directory.run_uses,
             "catalogue": gateway.catalogue.run,
             "figures": lambda: load_first(gateway.availability),
             "broker": lambda: link.run(gateway.heard),
+            "quotas": gateway.quotas.run,
+            "audit": gateway.audit.run,
+            "audit-retention": lambda: purge_for_ever(
+                ports.audit_table, retention_days=settings.audit_retention_days
+            ),
             "images": lambda: _start_workers(images, warm),
         }
         async with asyncio.TaskGroup() as group:
@@ -159,28 +175,54 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
                 spawn(group, name, keep_running(name, factory, stop=stop, log=log))
                 for name, factory in running.items()
             ]
-            await _listen(settings, gateway.app, ops=ops, stop=stop)
+            server = _partner_server(settings, gateway, metrics)
+            await _listen(settings, server, ops=ops, stop=stop)
             for task in tasks:
                 task.cancel()
 
 
+def _put_together(settings: Settings, ports: Ports, metrics: Metrics) -> Gateway:
+    return assemble(
+        ports=ports,
+        secrets=Secrets(
+            master_keys=settings.master_keys,
+            api_key_pepper=settings.api_key_pepper,
+            fingerprint_key=settings.fingerprint_key,
+        ),
+        metrics=metrics,
+        rules=LimitRules(
+            gateway_instance=settings.gateway_instance,
+            address_calls_per_second=settings.address_calls_per_second,
+            trusted_proxies=settings.trusted_proxies,
+        ),
+    )
+
+
+def _partner_server(settings: Settings, gateway: Gateway, metrics: Metrics) -> PartnerServer:
+    return PartnerServer(
+        gateway.app,
+        refuser=gateway.edge,
+        bounds=Bounds(
+            connections_max=settings.connections_max,
+            address_connections_max=settings.address_connections_max,
+        ),
+        metrics=metrics,
+        random=os.urandom,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
 async def _listen(
-    settings: Settings, app: web.Application, *, ops: OpsServer, stop: asyncio.Event
+    settings: Settings, server: PartnerServer, *, ops: OpsServer, stop: asyncio.Event
 ) -> None:
     """Serve the partner API until *stop*; then open requests get their answers."""
-    runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=75.0, shutdown_timeout=SHUTDOWN_TIMEOUT_S
-    )
-    await runner.setup()
     try:
-        await web.TCPSite(
-            runner, settings.partner_host, settings.partner_port, backlog=CONNECTIONS_WAITING_MAX
-        ).start()
+        await server.start(host=settings.partner_host, port=settings.partner_port)
         log.info("gateway.listening", host=settings.partner_host, port=settings.partner_port)
         await stop.wait()
         ops.drain()
     finally:
-        await runner.cleanup()
+        await server.close()
 
 
 async def _start_workers(images: QrRenderer, warm: asyncio.Event) -> None:
@@ -207,6 +249,8 @@ async def _real_ports(
         return opened
 
     own = await pool(settings.gateway_dsn, size_max=OWN_POOL_MAX, read_only=False)
+    # Of its own, so that no flood of other statements makes it wait.
+    quotas = await pool(settings.gateway_dsn, size_max=QUOTA_POOL_MAX, read_only=False)
     inventory_views = await pool(settings.inventory_read_dsn, size_max=VIEW_POOL_MAX)
     reservation_views = await pool(settings.reservation_read_dsn, size_max=VIEW_POOL_MAX)
     order_views = await pool(settings.fulfillment_read_dsn, size_max=VIEW_POOL_MAX)
@@ -227,11 +271,22 @@ async def _real_ports(
         key_table=keys,
         key_reader=keys,
         cleanup_marks=CleanupMarkStore(own),
+        quotas=QuotaStore(quotas),
+        audit_table=AuditStore(own),
+        call_lines=_call_lines(settings),
         images=images,
         now=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
         random=os.urandom,
     )
+
+
+def _call_lines(settings: Settings) -> CallLines:
+    # At a higher level than the lines', nothing of them is wanted.
+    which = settings.access_log if settings.log_level in {"DEBUG", "INFO"} else "off"
+    if settings.log_format == "console":
+        return ConsoleLines(which=which)
+    return JsonLines(which=which, service="gateway", version=VERSION)
 
 
 def _run(settings: Settings, _: argparse.Namespace) -> int:
@@ -264,32 +319,28 @@ def _load_partners(settings: LoadSettings, arguments: argparse.Namespace) -> int
     start_logs("gateway", settings)
     try:
         partners = load_partners(path=arguments.file)
-        rows = [
-            PartnerRow(
-                partner_id=partner.partner_id,
-                name=partner.name,
-                channel=partner.channel,
-                permissions=partner.permissions,
-                calls_per_minute=partner.calls_per_minute,
-                key_hashes=tuple(
-                    api_key_hash(pepper=settings.api_key_pepper, api_key=key)
-                    for key in partner.keys
-                ),
-            )
-            for partner in partners
-        ]
-        asyncio.run(_store_partners(settings.gateway_dsn, rows))
+        changes = asyncio.run(_store_partners(settings, partners))
     except (PartnersFileError, StoreUnavailable, OSError) as error:
         raise CommandFailed(str(error)) from error
-    print(f"{len(rows)} partners with {sum(len(row.key_hashes) for row in rows)} keys")
+    if isinstance(changes, Refused):
+        raise CommandFailed(f"{arguments.file}: nothing was changed: {changes.detail}")
+    keys = sum(len(partner.keys) for partner in partners)
+    print(f"{len(partners)} partners with {keys} keys; {len(changes)} changes")
     return 0
 
 
-async def _store_partners(dsn: str, rows: list[PartnerRow]) -> None:
+async def _store_partners(
+    settings: LoadSettings, partners: Sequence[PartnerSeed]
+) -> tuple[Event, ...] | Refused:
     async with await create_pool(
-        dsn, application_name="ota-load-partners", size_max=1, read_only=False
+        settings.gateway_dsn, application_name="ota-load-partners", size_max=1, read_only=False
     ) as pool:
-        await PartnerStore(pool).put(rows)
+        return await DirectoryStore(pool).change(
+            lambda state, now: decide_seeds(
+                state, partners, pepper=settings.api_key_pepper, now=now
+            ),
+            actor="load-partners",
+        )
 
 
 def _file(parser: argparse.ArgumentParser) -> None:

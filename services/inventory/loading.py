@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 
-import structlog
 from pydantic import TypeAdapter
 
 from libs.events.contracts.inventory import (
@@ -17,35 +13,24 @@ from libs.events.contracts.inventory import (
     PublishCatalogue,
     SetAllotment,
 )
-from libs.events.envelope import Actor
-from libs.events.kafka.requests import KafkaCommandClient
-from libs.events.requests import NotExecuted, OutcomeUnknown, Request
-from libs.events.topics import GATEWAY_REPLIES, INVENTORY_COMMANDS
+from libs.events.kafka.operator import (
+    BrokerAway,
+    OperatorCommands,
+    Unanswered,
+    operator_commands,
+    operator_request,
+)
+from libs.events.requests import Request
+from libs.events.topics import INVENTORY_COMMANDS
 from libs.kernel.catalogue import Catalogue
 from libs.kernel.ids import derived_uuid
 from libs.runtime.postgres import connect
 
-log = structlog.get_logger()
-
-OPERATOR_INSTANCE = GATEWAY_REPLIES.partitions - 1
-"""The reply partition of operators' commands; no gateway uses it."""
-TRIES = 30
-ANSWER_TIMEOUT_S = 2.0
 _DOCUMENT = TypeAdapter(Catalogue)
 
 
 class LoadRefused(Exception):
     """The ledger did not accept the catalogue; the message says why."""
-
-
-class _Silent:
-    """A watch for a process without metrics."""
-
-    def unmatched(self) -> None:
-        """See `libs.events.kafka.requests.RequestWatch`."""
-
-    def round_sent(self, commands: int) -> None:
-        """See `libs.events.kafka.requests.RequestWatch`."""
 
 
 async def load_into_ledger(catalogue: Catalogue, *, bootstrap: str, dsn: str) -> None:
@@ -54,27 +39,12 @@ async def load_into_ledger(catalogue: Catalogue, *, bootstrap: str, dsn: str) ->
     Waits up to a minute for the ledger to answer. Raises LoadRefused.
     """
     await _refuse_moves(catalogue, dsn)
-    client = KafkaCommandClient(
-        bootstrap=bootstrap,
-        instance=OPERATOR_INSTANCE,
-        watch=_Silent(),
-        on_availability=lambda _: None,
-    )
-    await client.start()
     try:
-        async with asyncio.TaskGroup() as group:
-            running = [
-                group.create_task(client.run_replies()),
-                group.create_task(client.run_rounds()),
-            ]
+        async with operator_commands(bootstrap=bootstrap) as commands:
             for request in _requests(catalogue):
-                await _submit(client, request)
-            for task in running:
-                task.cancel()
-    except* LoadRefused as refused:
-        raise LoadRefused(str(refused.exceptions[0])) from refused
-    finally:
-        await client.stop()
+                await _submit(commands, request)
+    except BrokerAway as error:
+        raise LoadRefused(f"the broker is away: {error}") from error
 
 
 async def _refuse_moves(catalogue: Catalogue, dsn: str) -> None:
@@ -116,30 +86,24 @@ def _requests(catalogue: Catalogue) -> Sequence[Request]:
 
 
 def _request(partition: int, data: object, identity: str) -> Request:
-    command_id = derived_uuid("load-catalogue", identity)
-    return Request(
-        topic=INVENTORY_COMMANDS.name,
+    return operator_request(
+        INVENTORY_COMMANDS,
         partition=partition,
-        command_id=command_id,
-        fingerprint=identity,
+        command_id=derived_uuid("load-catalogue", identity),
+        identity=identity,
         data=data,
-        actor=Actor(partner_id="operator", key_id="console", request_id=command_id),
-        traceparent=None,
-        issued_at=datetime.now(UTC),
+        name="console",
     )
 
 
-async def _submit(client: KafkaCommandClient, request: Request) -> None:
-    for attempt in range(TRIES):
-        fresh = replace(request, issued_at=datetime.now(UTC))
-        try:
-            reply = await client.submit(fresh, timeout_s=ANSWER_TIMEOUT_S)
-        except (NotExecuted, OutcomeUnknown) as error:
-            log.info("load.waiting", attempt=attempt + 1, reason=str(error))
-            continue
-        if isinstance(reply.answer, LedgerChangeRefused):
-            raise LoadRefused(f"{reply.answer.reason}: {reply.answer.detail}")
-        if isinstance(reply.answer, LedgerChanged):
-            return
+async def _submit(commands: OperatorCommands, request: Request) -> None:
+    try:
+        reply = await commands.insist(request)
+    except Unanswered as error:
+        raise LoadRefused(
+            "the ledger does not answer; is the inventory service running?"
+        ) from error
+    if isinstance(reply.answer, LedgerChangeRefused):
+        raise LoadRefused(f"{reply.answer.reason}: {reply.answer.detail}")
+    if not isinstance(reply.answer, LedgerChanged):
         raise LoadRefused(f"the ledger answered {type(reply.answer).__name__}")
-    raise LoadRefused("the ledger does not answer; is the inventory service running?")

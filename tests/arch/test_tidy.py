@@ -18,6 +18,9 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", 
 LONG_FUNCTIONS = {"deploy/local/plan.py: make_plan"}
 """Longer than the rule when it was first checked; none may be added, and shortened ones leave."""
 
+VENDORED = ("services/gateway/http/static/swagger-ui/",)
+"""Others' work, kept as it was published; its licence and hashes are beside it."""
+
 MARKERS = re.compile(r"\b(TODO|FIXME|XXX)\b")
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(home|root|work|Users)/\w")
 PACKAGE_SOURCES = re.compile(
@@ -41,7 +44,7 @@ def modules() -> dict[str, ast.Module]:
     """Return all product code by path."""
     paths = [
         path
-        for package in ("libs", "services", "deploy", "bench")
+        for package in ("libs", "services", "deploy", "bench", "clients")
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
     return {
@@ -63,7 +66,8 @@ def texts() -> dict[str, str]:
     for path in paths:
         if path.is_file() and path != Path(__file__):
             content = path.read_bytes()
-            if b"\0" not in content:
+            vendored = str(path.relative_to(ROOT)).startswith(VENDORED)
+            if b"\0" not in content and not vendored:
                 found[str(path.relative_to(ROOT))] = content.decode(errors="replace")
     return found
 

@@ -69,13 +69,15 @@ class Market:
     """Inventory, reservation and fulfillment at once.
 
     *gate* holds answers back until it is set; *failure* is raised instead of an answer.
-    While *lagging*, the reservation service's view does not learn of new holds.
+    *cap* is how many units of a pool may be held at once, by whomever it is. While
+    *lagging*, the reservation service's view does not learn of new holds.
     """
 
     catalogue: Catalogue
     now: datetime = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
     lagging: bool = False
     failure: Exception | None = None
+    cap: int | None = None
     gate: asyncio.Event | None = None
     sent: list[Request] = field(default_factory=list)
     holds: dict[str, Hold] = field(default_factory=dict)
@@ -156,6 +158,11 @@ class Market:
             return self._inventory(pool, HoldRefused(reason="sales_stopped", available=0))
         if command.quantity > pool.available:
             return self._inventory(pool, HoldRefused(reason="sold_out", available=pool.available))
+        if self.cap is not None and pool.held + command.quantity > self.cap:
+            over = HoldRefused(
+                reason="hold_limit", available=pool.available, limit=self.cap, held=pool.held
+            )
+            return self._inventory(pool, over)
         pool.held += command.quantity
         self._advance("inventory", partition)
         latest = self.now + timedelta(hours=48)

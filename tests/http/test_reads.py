@@ -196,7 +196,9 @@ async def test_after_an_erasure_the_customer_is_gone(world: World) -> None:
     """The order stays, its person's fields are null, and it says since when."""
     order_id = await world.ordered()
     [key_id] = world.tables.keys
-    world.tables.keys[key_id] = StoredKey(wrapped=None, erased_at=world.market.now)
+    world.tables.keys[key_id] = StoredKey(
+        wrapped=None, master_key_id="gone", erased_at=world.market.now
+    )
     order = (await world.call("GET", f"/orders/{order_id}")).json
     assert (None, None, None, None, None) == tuple(
         order[name]

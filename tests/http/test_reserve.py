@@ -247,3 +247,20 @@ async def test_the_permission_is_needed(world: World) -> None:
         answered.json["required_permission"],
     )
     assert "reserve:create" in answered.json["message"]
+
+
+async def test_a_hold_above_a_cap_is_refused_with_limit_and_held(world: World) -> None:
+    """The ledger's refusal in the contract's words, the same bytes for a repeat."""
+    await world.held(8)
+    world.market.cap = 10
+    first = await world.reserve(3, headers={"Idempotency-Key": "k"})
+    assert (409, "HOLD_LIMIT_REACHED", 10, 8) == (
+        first.status,
+        first.json["code"],
+        first.json["limit"],
+        first.json["held"],
+    )
+    assert first.json["title"] == "The limit of open holds is reached"
+    again = await world.reserve(3, headers={"Idempotency-Key": "k"})
+    assert (first.status, first.raw) == (again.status, again.raw)
+    assert "true" == again.headers["Idempotent-Replayed"]

@@ -24,15 +24,20 @@ from libs.kernel.catalogue import (
     SpecialDate,
 )
 from libs.runtime.metrics import Metrics, new_registry
+from services.gateway.domain.audit import AuditRow, CallNote
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import api_key_hash
 from services.gateway.domain.partner import Caller, DirectoryContent
 from services.gateway.domain.records import NewKey, StoredKey
-from services.gateway.http.assembly import Gateway, Ports, Secrets, assemble
+from services.gateway.http.assembly import Gateway, LimitRules, Ports, Secrets, assemble
+from tests.http.conformance import Watch
 from tests.http.market import Market
 from tests.http.views import Progress, Views
+from tests.support.quota_table import QuotaRows
 
-SECRETS = Secrets(master_key=b"m" * 32, api_key_pepper=b"p" * 32, fingerprint_key=b"f" * 32)
+SECRETS = Secrets(
+    master_keys=lambda: (b"m" * 32,), api_key_pepper=b"p" * 32, fingerprint_key=b"f" * 32
+)
 
 TEST_KEY = "ota_test_key_12345"
 PROD_KEY = "ota_prod_key_67890"
@@ -114,8 +119,12 @@ class Tables:
         default_factory=lambda: dict(_PARTNERS)
     )
     directory_version: int = 1
+    limits: dict[str, int] = field(default_factory=dict)
+    key_uses: dict[str, datetime] = field(default_factory=dict)
+    suspended: set[str] = field(default_factory=set)
     marks: dict[str, datetime | None] = field(default_factory=dict)
     told_by_command: dict[str, int] = field(default_factory=dict)
+    audit: list[AuditRow] = field(default_factory=list)
     away: bool = False
 
     def _reachable(self) -> None:
@@ -139,12 +148,18 @@ class Tables:
                     name=partner_id,
                     channel=channel,
                     permissions=frozenset(permissions),
-                    calls_per_minute=1000,
+                    calls_per_minute=self.limits.get(partner_id, 1000),
                     expires_at=None,
+                    suspended=partner_id in self.suspended,
                 )
                 for key, (partner_id, channel, permissions) in self.partners.items()
             },
         )
+
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        """See `services.gateway.app.directory.DirectorySource`."""
+        self._reachable()
+        self.key_uses |= uses
 
     async def add_keys(self, keys: Sequence[NewKey]) -> Mapping[str, StoredKey]:
         """See `services.gateway.app.key_writer.KeyTable`."""
@@ -153,7 +168,8 @@ class Tables:
         await asyncio.sleep(0)
         self.added += keys
         for key in keys:
-            self.keys.setdefault(key.key_id, StoredKey(wrapped=key.wrapped, erased_at=None))
+            stored = StoredKey(wrapped=key.wrapped, master_key_id=key.master_key_id, erased_at=None)
+            self.keys.setdefault(key.key_id, stored)
         return {key.key_id: self.keys[key.key_id] for key in keys}
 
     async def stored_keys(self, key_ids: Sequence[str]) -> Mapping[str, StoredKey]:
@@ -186,6 +202,27 @@ class Tables:
         self.told_by_command[command_id] = expired
         return True
 
+    async def add_rows(self, rows: Sequence[AuditRow]) -> None:
+        """See `services.gateway.app.audit.AuditTable`."""
+        self._reachable()
+        self.audit += rows
+
+    async def delete_old(self, *, older_than_days: int, rows_max: int) -> int:
+        """See `services.gateway.app.audit.AuditTable`."""
+        self._reachable()
+        return 0
+
+
+class Lines:
+    """The access log in memory."""
+
+    def __init__(self) -> None:
+        self.notes: list[CallNote] = []
+
+    def write(self, notes: Sequence[CallNote]) -> None:
+        """See `services.gateway.app.audit.CallLines`."""
+        self.notes += notes
+
 
 class Images:
     """Draws no QR codes, but something that can be told from any other token's."""
@@ -216,6 +253,21 @@ class World:
     tables: Tables
     client: TestClient[Any, Any]
     monotonic: list[float]
+    lines: Lines
+    quotas: QuotaRows
+
+    async def limit(self, partner_id: str, calls_per_minute: int) -> None:
+        """Change a partner's limit, and let the gateway learn of it."""
+        self.tables.limits[partner_id] = calls_per_minute
+        self.tables.directory_version += 1
+        await self.gateway.directory.refresh()
+
+    async def audited(self) -> list[AuditRow]:
+        """Return the audit records of all calls so far."""
+        await self.gateway.audit.collect()
+        while self.gateway.audit.backlog:
+            await self.gateway.audit.store()
+        return self.tables.audit
 
     async def call(
         self,
@@ -275,11 +327,12 @@ class World:
 
 
 @asynccontextmanager
-async def running_world() -> AsyncIterator[World]:
+async def running_world(rules: LimitRules | None = None) -> AsyncIterator[World]:
     """Give a partner API with the partners and products of a small development seed."""
-    market, tables, images = Market(CATALOGUE), Tables(), Images()
+    market, tables, images, lines = Market(CATALOGUE), Tables(), Images(), Lines()
     views = Views(market)
     monotonic = [1000.0]
+    quotas = QuotaRows(now_ms=lambda: round(monotonic[0] * 1000))
     counter = itertools.count()
     gateway = assemble(
         ports=Ports(
@@ -296,6 +349,9 @@ async def running_world() -> AsyncIterator[World]:
             key_table=tables,
             key_reader=tables,
             cleanup_marks=tables,
+            quotas=quotas,
+            audit_table=tables,
+            call_lines=lines,
             images=images,
             now=lambda: market.now,
             monotonic=lambda: monotonic[0],
@@ -303,9 +359,16 @@ async def running_world() -> AsyncIterator[World]:
         ),
         secrets=SECRETS,
         metrics=Metrics(new_registry(), service="gateway", version="test"),
+        rules=rules,
     )
     await gateway.directory.refresh()
     gateway.catalogue.replace(CATALOGUE)
     await gateway.availability.load()
-    async with TestClient(TestServer(gateway.app)) as client:
-        yield World(gateway, market, tables, client, monotonic)
+    watch = Watch(gateway.app)
+    leasing = asyncio.ensure_future(gateway.quotas.run())  # noqa: TID251
+    try:
+        async with TestClient(TestServer(gateway.app)) as client:
+            yield World(gateway, market, tables, client, monotonic, lines, quotas)
+            assert not watch.faults, "\n".join(watch.faults)
+    finally:
+        leasing.cancel()

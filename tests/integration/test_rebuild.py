@@ -51,6 +51,12 @@ async def busy(all_deciders: Deciders) -> AsyncIterator[tuple[Partner, Books]]:
     all_deciders.ensure()
     async with all_deciders.partner() as partner:
         stocks = [await partner.open_pool(units=UNITS, partition=number) for number in (0, 1, 3)]
+        # One pool has a cap that is met, one a cap that is lifted again.
+        await partner.cap(stocks[0], units=40)
+        await partner.held(stocks[1], quantity=3)
+        await partner.cap(stocks[1], units=20)
+        await partner.held(stocks[1], quantity=2)
+        await partner.cap(stocks[1], units=None)
         async with asyncio.TaskGroup() as group:
             for stock in stocks:
                 for number in range(HOLDS):
@@ -159,6 +165,16 @@ def huge_quantity(event: StoredEvent) -> list[StoredEvent]:
     return [replace(event, data=edited(event.body, quantity=UNITS + 1))]
 
 
+def other_count(event: StoredEvent) -> list[StoredEvent]:
+    """A cap that began with a unit more than its partner held."""
+    return [replace(event, data=edited(event.body, held=event.body["held"] + 1))]
+
+
+def cap_of_none(event: StoredEvent) -> list[StoredEvent]:
+    """A cap of no unit at all."""
+    return [replace(event, data=edited(event.body, units=0))]
+
+
 def twice(event: StoredEvent) -> list[StoredEvent]:
     """The same event once more."""
     return [event, event]
@@ -187,6 +203,14 @@ FORGERIES = {
     "more units than there are": (rewrite("inventory", "units_held", huge_quantity), "oversold"),
     "units that move twice": (rewrite("inventory", "units_released", twice), "are not held"),
     "units that are kept": (rewrite("inventory", "units_released", gone), "its units as None"),
+    "a wrong count under a cap": (
+        rewrite("inventory", "partner_cap_set", other_count),
+        "begins with",
+    ),
+    "a cap that is not met": (
+        rewrite("inventory", "partner_cap_set", cap_of_none),
+        "above the cap",
+    ),
     "two ends": (rewrite("reservation", "reservation_activated", twice), "lived"),
     "an early end": (rewrite("reservation", "reservation_expired", early), "before its time"),
     "two orders": (rewrite("fulfillment", "order_created", twice), "has 2 orders"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from libs.events.contracts.inventory import (
+    CapPartner,
     HoldPlaced,
     HoldRefused,
     LedgerChanged,
@@ -26,7 +27,7 @@ from libs.events.contracts.reservation import (
 )
 from libs.kernel.outcome import Decision
 
-Command = PlaceHold | SetAllotment | StopSales | ResumeSales | PublishCatalogue
+Command = PlaceHold | SetAllotment | StopSales | ResumeSales | CapPartner | PublishCatalogue
 End = ReservationActivated | ReservationCancelled | ReservationExpired
 
 
@@ -36,6 +37,7 @@ class Counted:
 
     pool_no: int
     quantity: int
+    partner_id: str
     status: str = "held"
 
 
@@ -44,6 +46,7 @@ class Model:
     """What ought to be true, computed the slow way."""
 
     allotted: dict[int, int] = field(default_factory=dict)
+    caps: dict[tuple[int, str], int] = field(default_factory=dict)
     stopped: set[int] = field(default_factory=set)
     holds: dict[str, Counted] = field(default_factory=dict)
     catalogues: dict[int, object] = field(default_factory=dict)
@@ -61,6 +64,14 @@ class Model:
         taken = self.units(pool_no, "held") + self.units(pool_no, "sold")
         return self.allotted[pool_no] - taken
 
+    def open_units(self, pool_no: int, partner_id: str) -> int:
+        """Return how many units of a pool a partner holds."""
+        return sum(
+            hold.quantity
+            for hold in self.holds.values()
+            if (hold.pool_no, hold.partner_id, hold.status) == (pool_no, partner_id, "held")
+        )
+
     def expect(self, message: Command | End, now: datetime) -> str:
         """Say what the message has to lead to, and let it be true."""
         match message:
@@ -70,6 +81,8 @@ class Model:
                 return self._allot(message)
             case StopSales() | ResumeSales():
                 return self._switch(message)
+            case CapPartner():
+                return self._cap(message)
             case PublishCatalogue():
                 return self._publish(message)
             case _:
@@ -87,7 +100,11 @@ class Model:
             return "refused sales_stopped 0"
         if message.quantity > self.available(pool_no):
             return f"refused sold_out {self.available(pool_no)}"
-        self.holds[message.reservation_id] = Counted(pool_no, message.quantity)
+        partner_id = message.partner_id
+        cap, held = self.caps.get((pool_no, partner_id)), self.open_units(pool_no, partner_id)
+        if cap is not None and held + message.quantity > cap:
+            return f"refused hold_limit {self.available(pool_no)}, {held} of {cap}"
+        self.holds[message.reservation_id] = Counted(pool_no, message.quantity, partner_id)
         return "UnitsHeld"
 
     def _allot(self, message: SetAllotment) -> str:
@@ -111,6 +128,17 @@ class Model:
         (self.stopped.add if stop else self.stopped.discard)(message.pool_no)
         return "SalesStopped" if stop else "SalesResumed"
 
+    def _cap(self, message: CapPartner) -> str:
+        if message.pool_no not in self.allotted:
+            return "refused pool_unknown"
+        at = (message.pool_no, message.partner_id)
+        if self.caps.get(at) == message.units:
+            return "nothing new"
+        self.caps.pop(at, None)
+        if message.units is not None:
+            self.caps[at] = message.units
+        return "PartnerCapSet"
+
     def _publish(self, message: PublishCatalogue) -> str:
         version = message.catalogue.version
         if self.catalogues and version <= max(self.catalogues):
@@ -125,7 +153,8 @@ class Model:
 
     def _end(self, message: End) -> str:
         hold = self.holds.get(message.reservation_id)
-        if hold == Counted(message.pool_no, message.quantity):
+        told = (message.pool_no, message.quantity, "held")
+        if hold is not None and (hold.pool_no, hold.quantity, hold.status) == told:
             sold = isinstance(message, ReservationActivated)
             hold.status = "sold" if sold else "released"
             return "UnitsSold" if sold else "UnitsReleased"
@@ -140,6 +169,8 @@ def outcome(decision: Decision) -> str:
     if decision.events:
         return " ".join(type(event).__name__ for event in decision.events)
     match decision.answer:
+        case HoldRefused(reason="hold_limit", available=available, limit=limit, held=held):
+            return f"refused hold_limit {available}, {held} of {limit}"
         case HoldRefused(reason=reason, available=available):
             return f"refused {reason} {available}"
         case LedgerChangeRefused(reason=change_reason):

@@ -5,15 +5,18 @@ Messages come in batches as the loop decides them, some of them rolled back and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.events.contracts.inventory import (
+    CapPartner,
     LedgerConflictFound,
+    PartnerCapSet,
     PlaceHold,
     PublishCatalogue,
     ResumeSales,
@@ -35,7 +38,14 @@ from libs.kernel.state import State
 from services.inventory.domain import ledger
 from services.inventory.domain.audit import violations
 from services.inventory.domain.decisions import LedgerCommand, TerminalEvent, decide
-from services.inventory.domain.ledger import Hold, LedgerEvent, Pool, PublishedCatalogue
+from services.inventory.domain.ledger import (
+    Hold,
+    LedgerEvent,
+    PartnerCap,
+    Pool,
+    PublishedCatalogue,
+    cap_name,
+)
 from tests.property.ledger_model import Model, outcome
 from tests.support import examples
 
@@ -43,6 +53,7 @@ repeatable = settings(derandomize=True, deadline=None, max_examples=150)
 
 POOLS = (1, 2, 3)
 UNKNOWN_POOL = 9
+PARTNERS = ("partner_a", "partner_b")
 ENDS: tuple[TerminalEvent, ...] = (
     examples.RESERVATION_ACTIVATED,
     examples.RESERVATION_CANCELLED,
@@ -76,7 +87,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         PlaceHold,
         reservation_id=holds,
         pool_no=any_pools,
-        partner_id=st.just(examples.PARTNER_ID),
+        partner_id=st.sampled_from(PARTNERS),
         quantity=st.integers(1, 12),
         prices=st.just(examples.PRICES),
         hold_s=st.none() | st.integers(1, 10**6),
@@ -94,6 +105,12 @@ messages: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(StopSales, pool_no=any_pools, reason=st.just("weather")),
     st.builds(ResumeSales, pool_no=any_pools),
+    st.builds(
+        CapPartner,
+        pool_no=any_pools,
+        partner_id=st.sampled_from(PARTNERS),
+        units=st.none() | st.integers(0, 24),
+    ),
     st.builds(
         PublishCatalogue,
         catalogue=st.builds(
@@ -158,6 +175,12 @@ class Book:
         found = (self.state.get(Hold, id) for id in self.model.holds)
         return [hold for hold in found if hold is not None]
 
+    def caps(self) -> list[PartnerCap]:
+        """Return the caps in memory as of now, staged changes included, lifted ones too."""
+        names = (cap_name(pool_no, partner) for pool_no in POOLS for partner in PARTNERS)
+        found = (self.state.get(PartnerCap, name) for name in names)
+        return [cap for cap in found if cap is not None]
+
     def _mend(self, message: Message, fields: tuple[str, ...]) -> Message:
         """Let the end of a hold agree with its hold, as that of another service would."""
         hold = self.model.holds.get(getattr(message, "reservation_id", ""))
@@ -200,7 +223,7 @@ class Book:
             position = Position(1, 0, len(self.log) + 1)
             ledger.evolve(self.state, event, position, self.now)
             self.log.append((event, position, self.now))
-            assert [] == violations(self.pools().values(), self.holds())
+            assert [] == violations(self.pools().values(), self.holds(), self.caps())
         self._compare()
         self._only_its_own_pool(message, before)
         self._nothing_new(message)
@@ -215,6 +238,10 @@ class Book:
                 model.available(pool_no),
                 pool_no not in model.stopped,
             ) == (pool.allotted, pool.held, pool.sold, pool.available, pool.selling)
+        capped = [cap for cap in self.caps() if cap.units is not None]
+        assert self.model.caps == {(cap.pool_no, cap.partner_id): cap.units for cap in capped}
+        for cap in capped:
+            assert self.model.open_units(cap.pool_no, cap.partner_id) == cap.held
 
     def _only_its_own_pool(self, message: Message, before: dict[int, Pool]) -> None:
         own = getattr(message, "pool_no", None)
@@ -250,7 +277,12 @@ class Book:
 
 def kept_in(state: State) -> list[object]:
     """Return everything that is kept in memory, in a fixed order."""
-    kept = [*state.all(Pool), *state.all(Hold), *state.all(PublishedCatalogue)]
+    kept = [
+        *state.all(Pool),
+        *state.all(Hold),
+        *state.all(PartnerCap),
+        *state.all(PublishedCatalogue),
+    ]
     return sorted(kept, key=repr)
 
 
@@ -290,6 +322,40 @@ def test_units_are_released_or_sold_once(history: list[Batch]) -> None:
     for event in events:
         if isinstance(event, UnitsSold | UnitsReleased):
             assert held_at_first[event.reservation_id] == event.quantity
+
+
+@repeatable
+@given(history=batches)
+def test_no_hold_is_accepted_above_a_cap(history: list[Batch]) -> None:
+    """By the log alone: what a partner held at first, each hold and each end of one added up."""
+    book = told(history)
+    caps: dict[tuple[int, str], int | None] = {}
+    holds: dict[str, UnitsHeld] = {}
+    for event, _, _ in book.log:
+        if isinstance(event, PartnerCapSet):
+            at = (event.pool_no, event.partner_id)
+            assert open_units(holds, at) == event.held
+            caps[at] = event.units
+        elif isinstance(event, UnitsHeld):
+            holds[event.reservation_id] = event
+            at = (event.pool_no, event.partner_id)
+            assert caps.get(at) is None or open_units(holds, at) <= (caps[at] or 0)
+        elif isinstance(event, UnitsSold | UnitsReleased):
+            del holds[event.reservation_id]
+
+
+def open_units(holds: Mapping[str, UnitsHeld], at: tuple[int, str]) -> int:
+    """Return the units of a partner's open holds in a pool."""
+    return sum(h.quantity for h in holds.values() if (h.pool_no, h.partner_id) == at)
+
+
+def test_a_history_without_the_count_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: a ledger that does not count a capped partner's holds fails the check."""
+    monkeypatch.setattr(ledger, "_count", lambda *_: None)
+    hold = replace(examples.PLACE_HOLD, pool_no=1, partner_id="partner_a", expires_at=None)
+    cap = CapPartner(pool_no=1, partner_id="partner_a", units=5)
+    with pytest.raises(AssertionError):
+        told([Batch(messages=[cap, hold], retried=False, mended=())])
 
 
 @repeatable

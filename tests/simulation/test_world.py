@@ -15,7 +15,7 @@ from libs.events.memory.log import MemoryLog
 from libs.events.topics import INVENTORY_COMMANDS
 from services.fulfillment.domain.order import Order, Ticket
 from services.inventory.domain.audit import violations
-from services.inventory.domain.ledger import Hold, Pool
+from services.inventory.domain.ledger import Hold, PartnerCap, Pool
 from services.reservation.domain.hold import Reservation
 from tests.support.world import PARTITION_OF_POOL, PRICES, World
 
@@ -30,7 +30,11 @@ def rows(world: World, service: str, kind: type) -> list[Any]:
 
 def problems(world: World) -> list[str]:
     """Return every broken promise, one sentence each."""
-    found = violations(rows(world, "inventory", Pool), rows(world, "inventory", Hold))
+    found = violations(
+        rows(world, "inventory", Pool),
+        rows(world, "inventory", Hold),
+        rows(world, "inventory", PartnerCap),
+    )
     holds = {hold.reservation_id: hold for hold in rows(world, "inventory", Hold)}
     reservations = {r.reservation_id: r for r in rows(world, "reservation", Reservation)}
     orders = {order.reservation_id: order for order in rows(world, "fulfillment", Order)}
@@ -123,11 +127,15 @@ async def test_random_history_keeps_every_promise(seed: int) -> None:
 
 
 async def test_histories_are_worth_their_name() -> None:
-    """The faults really happen, and really are met: repeats, fencing, gaps, expiries, crashes."""
+    """The faults really happen, and really are met: repeats, fencing, gaps, expiries, crashes.
+
+    Stock and caps really run out.
+    """
     counts: Counter[str] = Counter()
     for seed in range(20):
         counts.update((await play(seed)).watch.counts)
-    wanted = ("replayed", "Fenced", "gaps", "expired", "tails lost", "stale", "Crash")
+    faults = ("replayed", "Fenced", "gaps", "expired", "tails lost", "stale", "Crash")
+    wanted = (*faults, "refused sold_out", "refused hold_limit")
     assert [] == [name for name in wanted if counts[name] == 0]
 
 

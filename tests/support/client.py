@@ -18,6 +18,7 @@ from typing import Final
 from libs.events.contracts.fulfillment import OrderConfirmed
 from libs.events.contracts.inventory import (
     AvailabilityReported,
+    CapPartner,
     HoldPlaced,
     LedgerChanged,
     PlaceHold,
@@ -126,6 +127,12 @@ class Partner:
         """Return a command that gives a hold back."""
         command = CancelReservation(reservation_id=reservation_id, partner_id=PARTNER_ID)
         return self._to_reservation(reservation_id, "", command, key)
+
+    async def cap(self, stock: Stock, *, units: int | None) -> None:
+        """Cap what this partner may hold of a pool at once."""
+        command = CapPartner(pool_no=stock.pool_no, partner_id=PARTNER_ID, units=units)
+        request = self._to_inventory(stock.partition, command, uuid.uuid4().hex)
+        assert isinstance((await self.insist(request)).answer, LedgerChanged)
 
     async def send(self, request: Request, *, timeout_s: float = ANSWER_TIMEOUT_S) -> Reply:
         """Send a command as of now; raises NotExecuted or OutcomeUnknown."""

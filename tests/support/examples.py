@@ -17,7 +17,7 @@ from libs.kernel import catalogue, ids
 from libs.kernel.pricing import PriceLine
 from services.fulfillment.domain.order import Numbering as OrderNumbering
 from services.fulfillment.domain.order import Order, Ticket
-from services.inventory.domain.ledger import Hold, Pool, PublishedCatalogue
+from services.inventory.domain.ledger import Hold, PartnerCap, Pool, PublishedCatalogue, cap_name
 from services.reservation.domain.hold import Numbering as ReservationNumbering
 from services.reservation.domain.hold import Reservation
 
@@ -170,6 +170,7 @@ PLACE_HOLD: Final = inventory.PlaceHold(pool_no=POOL_NO, hold_s=None, **_OF_HOLD
 SET_ALLOTMENT: Final = inventory.SetAllotment(units=2000, **_OF_POOL)
 STOP_SALES: Final = inventory.StopSales(pool_no=POOL_NO, reason="typhoon signal 8")
 RESUME_SALES: Final = inventory.ResumeSales(pool_no=POOL_NO)
+CAP_PARTNER: Final = inventory.CapPartner(pool_no=POOL_NO, partner_id=PARTNER_ID, units=10)
 PUBLISH_CATALOGUE: Final = inventory.PublishCatalogue(catalogue=CATALOGUE)
 ACTIVATE: Final = reservation.ActivateReservation(
     reservation_id=RESERVATION_ID,
@@ -194,6 +195,9 @@ UNITS_RELEASED: Final = inventory.UnitsReleased(
 )
 SALES_STOPPED: Final = inventory.SalesStopped(pool_no=POOL_NO, reason="typhoon signal 8")
 SALES_RESUMED: Final = inventory.SalesResumed(pool_no=POOL_NO)
+PARTNER_CAP_SET: Final = inventory.PartnerCapSet(
+    pool_no=POOL_NO, partner_id=PARTNER_ID, units=10, held=QUANTITY
+)
 LEDGER_CONFLICT_FOUND: Final = inventory.LedgerConflictFound(
     reservation_id=RESERVATION_ID,
     pool_no=POOL_NO,
@@ -252,6 +256,9 @@ HOLD_PLACED: Final = inventory.HoldPlaced(
     prices=PRICES,
 )
 HOLD_REFUSED: Final = inventory.HoldRefused(reason="sold_out", available=2)
+HOLD_LIMIT_REFUSED: Final = inventory.HoldRefused(
+    reason="hold_limit", available=1990, limit=10, held=8
+)
 HOLD_RELEASED: Final = inventory.HoldReleased(reservation_id=RESERVATION_ID)
 LEDGER_CHANGED: Final = inventory.LedgerChanged(pool_no=POOL_NO)
 LEDGER_CHANGE_REFUSED: Final = inventory.LedgerChangeRefused(
@@ -281,6 +288,7 @@ COMMANDS: Final[tuple[object, ...]] = (
     SET_ALLOTMENT,
     STOP_SALES,
     RESUME_SALES,
+    CAP_PARTNER,
     PUBLISH_CATALOGUE,
     ACTIVATE,
     CANCEL,
@@ -293,6 +301,7 @@ EVENTS: Final[tuple[object, ...]] = (
     ALLOTMENT_SET,
     SALES_STOPPED,
     SALES_RESUMED,
+    PARTNER_CAP_SET,
     LEDGER_CONFLICT_FOUND,
     CATALOGUE_PUBLISHED,
     RESERVATION_OPENED,
@@ -319,6 +328,13 @@ EXAMPLES: Final = (*COMMANDS, *EVENTS, *SIGNALS, *ANSWERS)
 
 POOL: Final = Pool(allotted=2000, held=QUANTITY, sold=0, selling=True, **_OF_POOL)
 HOLD: Final = Hold(status="held", held_at=HELD_AT, seq=11, **_OF_POOL, **_OF_HOLD)
+PARTNER_CAP: Final = PartnerCap(
+    name=cap_name(POOL_NO, PARTNER_ID),
+    pool_no=POOL_NO,
+    partner_id=PARTNER_ID,
+    units=10,
+    held=QUANTITY,
+)
 PUBLISHED_CATALOGUE: Final = PublishedCatalogue(
     version=CATALOGUE.version, document=CATALOGUE, published_at=HELD_AT
 )

@@ -20,6 +20,7 @@ import asyncpg
 
 from libs.events.contracts.fulfillment import OrderConfirmed
 from libs.events.contracts.inventory import HoldPlaced, HoldReleased
+from tests.support.caps import wrong_caps
 from tests.support.client import Answered
 
 DECIDING: Final = ("inventory", "reservation", "fulfillment")
@@ -38,7 +39,7 @@ _ENDS: Final = {
     "ota.reservation.reservation_expired": "expired",
 }
 _ROWS: Final = {
-    "inventory": ("pool", "hold"),
+    "inventory": ("pool", "hold", "partner_cap"),
     "reservation": ("reservation",),
     "fulfillment": ("customer_order", "ticket"),
 }
@@ -277,7 +278,11 @@ def wrong_stock(books: Books) -> list[str]:
     stored = {r["reservation_id"]: r["quantity"] for r in books.rows["hold"] if _is_held(r)}
     if stored != open_holds:
         found.append(f"rows of open holds differ: {set(stored.items()) ^ set(open_holds.items())}")
-    return [*found, *_wrong_ends(books, ends)]
+    return [
+        *found,
+        *wrong_caps(books.events["inventory"], books.rows["partner_cap"]),
+        *_wrong_ends(books, ends),
+    ]
 
 
 def _is_held(row: Row) -> bool:

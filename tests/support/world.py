@@ -13,7 +13,13 @@ from datetime import UTC, datetime, timedelta
 
 from libs.events import codec
 from libs.events.behaviour import Behaviour
-from libs.events.contracts.inventory import PlaceHold, Sealed, SetAllotment
+from libs.events.contracts.inventory import (
+    CapPartner,
+    HoldRefused,
+    PlaceHold,
+    Sealed,
+    SetAllotment,
+)
 from libs.events.contracts.reservation import ActivateReservation, CancelReservation
 from libs.events.envelope import Actor, Envelope
 from libs.events.memory.broker import MemoryBroker, MemoryFeed, MemoryGapReader, MemoryPublisher
@@ -263,6 +269,13 @@ class World:
         record = Outgoing(topic=topic, partition=partition, key=b"", headers=headers, value=value)
         await self.broker.append([record])
 
+    async def _operator_acts(self) -> None:
+        pool_no = self.random.choice(list(PARTITION_OF_POOL))
+        units = self.random.choice([None, 3, 8, 20])
+        cap = CapPartner(pool_no=pool_no, partner_id="p", units=units)
+        key = f"cap-{self.random.randint(0, 10**6)}"
+        await self.send(INVENTORY_COMMANDS.name, pool_no, cap, key=key)
+
     async def _partner_acts(self) -> None:
         choice = self.random.random()
         if choice < 0.5 or not self.reservations:
@@ -337,7 +350,9 @@ class World:
         await self.start()
         for _ in range(steps):
             kind = self.random.random()
-            if kind < 0.3:
+            if kind < 0.02:
+                await self._operator_acts()
+            elif kind < 0.3:
                 await self._partner_acts()
             elif kind < 0.35:
                 self.clock.at += timedelta(seconds=self.random.choice([0.3, 1.0, 2.2]))
@@ -365,4 +380,6 @@ class World:
             answer = codec.decode(stored.headers, stored.value)
             at = (answer.correlation_id, answer.fingerprint or "")
             self.answers.setdefault(at, []).append(answer.data)
+            if isinstance(answer.data, HoldRefused):
+                self.watch.count(f"refused {answer.data.reason}")
         self._replies_read = len(replies)

@@ -11,10 +11,10 @@ import pytest
 from services.gateway.app.partners_file import (
     PartnerSeed,
     PartnersFileError,
-    Permission,
     load_partners,
     parse_partners,
 )
+from services.gateway.domain.directory import Permission
 
 SEED = Path(__file__).parents[2] / "deploy" / "seed" / "partners.toml"
 
@@ -116,6 +116,8 @@ def test_keys_are_not_in_the_repr() -> None:
         ("harbour-secret-2", "harbour-secret 2", "partners[0].keys[1]", "pattern"),
         ("harbour-secret-2", "harbour-secret-2\\n", "partners[0].keys[1]", "pattern"),
         ("harbour-secret-2", "harbour-secret-1", "partners[0].keys[1]", "partners[0]"),
+        ("harbour-secret-2", "otak_harbour-secret-2", "partners[0].keys[1]", "checksum"),
+        ('-2"]', '-2", "harbour-secret-3"]', "partners[0].keys", "at most 2"),
         ('["harbour-secret-1", "harbour-secret-2"]', "[]", "partners[0].keys", "at least 1"),
         ("calls_per_minute", "calls_per_second", "partners[0].calls_per_minute", "required"),
     ],

@@ -68,6 +68,15 @@ class ResumeSales:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapPartner:
+    """Limit how many units of a pool a partner may hold at once; None lifts the limit."""
+
+    pool_no: int
+    partner_id: str
+    units: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishCatalogue:
     """Make a catalogue version the current one."""
 
@@ -139,6 +148,20 @@ class SalesResumed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerCapSet:
+    """A partner may hold at most *units* of a pool at once; None: as many as there are.
+
+    *held* is what it held when this was decided, above the cap or not: from here on
+    its units are counted, without a cap they are not.
+    """
+
+    pool_no: int
+    partner_id: str
+    units: int | None
+    held: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerConflictFound:
     """A terminal event could not be applied; nothing was moved (design, "what each decides")."""
 
@@ -189,10 +212,15 @@ class LedgerChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRefused:
-    """No units were held. *available* is the pool's figure when the command was decided."""
+    """No units were held. *available* is the pool's figure when the command was decided.
 
-    reason: Literal["sold_out", "sales_stopped", "pool_unknown", "expiry_in_the_past"]
+    *limit* and *held* are the partner's cap and its open units, for ``hold_limit`` only.
+    """
+
+    reason: Literal["sold_out", "sales_stopped", "pool_unknown", "expiry_in_the_past", "hold_limit"]
     available: int
+    limit: int | None = None
+    held: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,11 +52,10 @@ class RequestWatch(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Pending:
-    """A command on its way; everybody who asked for it waits on *reply*."""
+    """A command on its way; *askers* has who waits for it, and until when (the loop's clock)."""
 
     request: Request
-    reply: asyncio.Future[Reply]
-    waiters: int = 0
+    askers: dict[asyncio.Future[Reply | None], float] = field(default_factory=dict)
     handed_over: bool = False
     sent_at: float = 0.0
     acknowledged: bool = False
@@ -94,6 +93,7 @@ class KafkaCommandClient:
         self._wake = asyncio.Event()
         self._round_answered = asyncio.Event()
         self._unacknowledged: deque[_Pending] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self.ready = False
 
     async def start(self) -> None:
@@ -130,27 +130,51 @@ class KafkaCommandClient:
         pending = self._pending.get(key)
         if pending is None:
             pending = self._enqueue(key, request)
-        pending.waiters += 1
+        loop = asyncio.get_running_loop()
+        asker: asyncio.Future[Reply | None] = loop.create_future()
+        pending.askers[asker] = deadline = loop.time() + timeout_s
+        self._call_time(deadline)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(pending.reply)
-        except TimeoutError:
-            if pending.handed_over:
-                raise OutcomeUnknown(request.command_id) from None
-            raise NotExecuted("the command could not be handed over in time") from None
+            reply = await asker
         finally:
-            pending.waiters -= 1
-            if pending.waiters == 0:
+            del pending.askers[asker]
+            if not pending.askers:
                 self._forget(pending)
+        if reply is not None:
+            return reply
+        if pending.handed_over:
+            raise OutcomeUnknown(request.command_id)
+        raise NotExecuted("the command could not be handed over in time")
+
+    def _call_time(self, deadline: float) -> None:
+        """See to it that `_end_overdue` runs at *deadline*: one timer serves all requests."""
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._end_overdue)
+
+    def _end_overdue(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        waiting = []
+        for pending in self._pending.values():
+            for asker, deadline in pending.askers.items():
+                if asker.done():
+                    continue
+                if deadline <= now:
+                    asker.set_result(None)
+                else:
+                    waiting.append(deadline)
+        if waiting:
+            self._call_time(min(waiting))
 
     def _enqueue(self, key: tuple[str, str], request: Request) -> _Pending:
         if len(self._pending) >= PENDING_MAX:
             raise NotExecuted("too many requests are waiting for their answers")
         if self._broker_is_silent():
             raise NotExecuted("the broker does not acknowledge commands")
-        pending = _Pending(
-            request=request, reply=asyncio.get_running_loop().create_future(), key=key
-        )
+        pending = _Pending(request=request, key=key)
         self._pending[key] = pending
         self._queue.append(pending)
         self._wake.set()
@@ -276,15 +300,16 @@ class KafkaCommandClient:
         key = (envelope.correlation_id, envelope.fingerprint or "")
         pending = self._pending.get(key)
         self._answered(key)
-        if pending is None or pending.reply.done() or envelope.position is None:
+        asking = [each for each in pending.askers if not each.done()] if pending else []
+        if not asking or envelope.position is None:
             self._watch.unmatched()
             return
-        pending.reply.set_result(
-            Reply(
-                answer=envelope.data,
-                replayed=envelope.replayed,
-                source=envelope.source,
-                position=envelope.position,
-                figures=figures,
-            )
+        reply = Reply(
+            answer=envelope.data,
+            replayed=envelope.replayed,
+            source=envelope.source,
+            position=envelope.position,
+            figures=figures,
         )
+        for asker in asking:
+            asker.set_result(reply)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from libs.kernel.catalogue import Catalogue, PoolPlan, Product
+from libs.kernel.catalogue import AddOn, Catalogue, PoolPlan, Product
 from services.gateway.domain.failure import StoreUnavailable
 
 RETRY_S = 0.5
@@ -32,6 +32,7 @@ class CatalogueView:
         self._pools_by_product: dict[int, tuple[PoolPlan, ...]] = {}
         self.version = 0
         self.currency = ""
+        self.addons: tuple[AddOn, ...] = ()
 
     @property
     def product_ids(self) -> tuple[int, ...]:
@@ -79,6 +80,7 @@ class CatalogueView:
             for product_id in self._products
         }
         self.version = catalogue.version
+        self.addons = catalogue.addons
         self.currency = catalogue.products[0].prices.currency if catalogue.products else "HKD"
 
     async def run(self) -> None:

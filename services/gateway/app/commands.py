@@ -61,10 +61,10 @@ class Commands:
         Refused is a key that belongs to another request, and a repeat whose first is
         still unknown at the deadline. Raises NotExecuted and OutcomeUnknown.
         """
+        waited = write.command_id in self._running
         running = await self._turn(write)
         if running is None:
             return IN_PROGRESS
-        joined = running.askers > 0
         running.askers += 1
         try:
             reply = await self._client.submit(
@@ -72,7 +72,7 @@ class Commands:
                 timeout_s=self._left_s(write),
             )
         except OutcomeUnknown:
-            if joined:
+            if waited:
                 return IN_PROGRESS
             raise
         finally:
@@ -92,6 +92,7 @@ class Commands:
             try:
                 async with asyncio.timeout_at(write.call.deadline):
                     await running.ended.wait()
+                    await asyncio.sleep(0)  # the deadline may be over as well: it comes first
             except TimeoutError:
                 return None
             running = self._running.get(write.command_id)

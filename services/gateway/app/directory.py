@@ -7,18 +7,26 @@ known go on for 60 s; after that they still read, and do nothing else (design, r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 
+from services.gateway.domain.api_key import is_mistyped
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import api_key_hash
 from services.gateway.domain.partner import Caller, DirectoryContent
 
 POLL_S = 0.8
 CONFIRMED_FOR_S = 60.0
+NOTE_USES_S = 5.0
+FIRST_PARTNER = (
+    "nobody can call yet; make the first partner and its key: ota-admin partner create ID"
+    " --name NAME --channel ota --calls 300 --permission inventory:read ...,"
+    " then ota-admin key issue ID"
+)
 
 log = structlog.get_logger()
 
@@ -34,6 +42,10 @@ class DirectorySource(Protocol):
         """Return all valid keys; raises StoreUnavailable."""
         ...
 
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        """Store when keys were last used, by their ids; raises StoreUnavailable."""
+        ...
+
 
 class Directory:
     """The partners' keys; *monotonic* is a clock in seconds."""
@@ -46,13 +58,27 @@ class Directory:
         self._monotonic = monotonic
         self._content = DirectoryContent(version=-1, callers={})
         self._confirmed_at = float("-inf")
+        self._uses: dict[str, datetime] = {}
 
     def caller(self, *, api_key: str, now: datetime) -> Caller | None:
-        """Return who is behind a key, None if it is unknown, revoked or past its end."""
+        """Return who is behind a key, None if it is unknown, revoked or past its end.
+
+        Whatever the key is, it is hashed and looked up once, as a whole; only what can never
+        have been a key of ours is refused before, by its own checksum. So the time that an
+        answer takes says nothing about the keys that there are.
+        """
+        if is_mistyped(api_key):
+            return None
         caller = self._content.callers.get(api_key_hash(pepper=self._pepper, api_key=api_key))
         if caller is None or (caller.expires_at is not None and now >= caller.expires_at):
             return None
+        self._uses[caller.key_id] = now
         return caller
+
+    @property
+    def callers(self) -> Mapping[bytes, Caller]:
+        """All keys with who is behind them: the same object until something changes."""
+        return self._content.callers
 
     @property
     def loaded(self) -> bool:
@@ -80,9 +106,7 @@ class Directory:
                 keys=len(self._content.callers),
             )
             if not self._content.callers:
-                log.warning(
-                    "gateway.directory.empty", hint="make the first: ota-gateway load-partners FILE"
-                )
+                log.warning("gateway.directory.empty", hint=FIRST_PARTNER)
         self._confirmed_at = asked_at
 
     async def run(self) -> None:
@@ -97,3 +121,21 @@ class Directory:
                     log.warning("gateway.directory.unconfirmed", reason=str(error))
                 reachable = False
             await asyncio.sleep(POLL_S)
+
+    async def write_uses(self) -> None:
+        """Store which keys were used since the last time; raises StoreUnavailable."""
+        uses, self._uses = self._uses, {}
+        if not uses:
+            return
+        try:
+            await self._source.note_uses(uses)
+        except StoreUnavailable:
+            self._uses = uses | self._uses
+            raise
+
+    async def run_uses(self) -> None:
+        """Store the keys' uses for ever, each 5 s; the next time does what one could not."""
+        while True:
+            await asyncio.sleep(NOTE_USES_S)
+            with suppress(StoreUnavailable):
+                await self.write_uses()

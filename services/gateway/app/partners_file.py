@@ -9,21 +9,31 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-Permission = Literal[
-    "inventory:read",
-    "reserve:create",
-    "reserve:activate",
-    "orders:read",
-    "tickets:bulk-generate",
-    "tickets:activate",
-    "admin:read",
-    "admin:partners:list",
-]
+from services.gateway.domain.api_key import is_mistyped
+from services.gateway.domain.directory import (
+    CHANNEL_FORM,
+    PARTNER_ID_FORM,
+    DirectoryState,
+    Event,
+    Permission,
+)
+from services.gateway.domain.directory_decisions import (
+    ACTIVE_KEYS_MAX,
+    CALLS_PER_MINUTE_MAX,
+    ChangePartner,
+    Command,
+    IssueKey,
+    Refused,
+    RegisterPartner,
+    decide_all,
+)
+from services.gateway.domain.keyed_hash import api_key_hash
 
 
 class PartnersFileError(ValueError):
@@ -77,8 +87,48 @@ def parse_partners(*, text: str, source: str) -> tuple[PartnerSeed, ...]:
     )
 
 
+def decide_seeds(
+    state: DirectoryState, partners: Sequence[PartnerSeed], *, pepper: bytes, now: datetime
+) -> tuple[Event, ...] | Refused:
+    """Decide what makes the directory have a file's partners and keys; a repeat changes nothing.
+
+    A key that was issued before stays as it is: a file does not bring a revoked key back,
+    nor a suspended partner. *state* goes along.
+    """
+    return decide_all(state, _commands(state, partners, pepper), now=now)
+
+
+def _commands(
+    state: DirectoryState, partners: Sequence[PartnerSeed], pepper: bytes
+) -> Iterator[Command]:
+    for partner in partners:
+        command = ChangePartner if partner.partner_id in state.partners else RegisterPartner
+        yield command(
+            partner_id=partner.partner_id,
+            name=partner.name,
+            channel=partner.channel,
+            permissions=partner.permissions,
+            calls_per_minute=partner.calls_per_minute,
+        )
+        for key in partner.keys:
+            key_hash = api_key_hash(pepper=pepper, api_key=key).hex()
+            if not state.has_hash(key_hash):
+                yield IssueKey(
+                    partner_id=partner.partner_id,
+                    key_id=f"key_{key_hash[:16]}",
+                    key_hash=key_hash,
+                    expires_at=None,
+                )
+
+
+def _not_mistyped(key: str) -> str:
+    if is_mistyped(key):
+        raise ValueError("begins like a key of ota-admin but is none: its checksum is wrong")
+    return key
+
+
 # What fits in an HTTP header as one word, and is too long to be guessed by hand.
-Key = Annotated[str, Field(pattern=r"^[!-~]{12,255}$")]
+Key = Annotated[str, Field(pattern=r"^[!-~]{12,255}$"), AfterValidator(_not_mistyped)]
 
 
 class _Row(BaseModel):
@@ -88,12 +138,12 @@ class _Row(BaseModel):
 
 
 class _PartnerRow(_Row):
-    partner_id: str = Field(pattern=r"^[a-z][a-z0-9_]{1,63}$")
+    partner_id: str = Field(pattern=PARTNER_ID_FORM)
     name: str = Field(min_length=1, max_length=100)
-    channel: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    channel: str = Field(pattern=CHANNEL_FORM)
     permissions: list[Permission] = Field(max_length=50)
-    calls_per_minute: int = Field(ge=1, le=10_000_000)
-    keys: list[Key] = Field(min_length=1, max_length=10)
+    calls_per_minute: int = Field(ge=1, le=CALLS_PER_MINUTE_MAX)
+    keys: list[Key] = Field(min_length=1, max_length=ACTIVE_KEYS_MAX)
 
 
 class _PartnersRow(_Row):

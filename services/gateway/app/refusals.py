@@ -43,6 +43,15 @@ def sold_out(*, available: int) -> Refusal:
     )
 
 
+def hold_limit(*, limit: int, held: int) -> Refusal:
+    """Refuse a hold above the partner's cap on open units of the product."""
+    return Refusal(
+        word="HOLD_LIMIT_REACHED",
+        detail=f"You may hold {limit} units of this product at once, and hold {held} now.",
+        extra={"limit": limit, "held": held},
+    )
+
+
 def of_hold(refused: HoldRefused) -> Refusal:
     """Word the ledger's refusal; a pool that does not sell has nothing available."""
     match refused.reason:
@@ -52,6 +61,8 @@ def of_hold(refused: HoldRefused) -> Refusal:
             return sold_out(available=0)
         case "expiry_in_the_past":
             return EXPIRY_IN_THE_PAST
+        case "hold_limit":
+            return hold_limit(limit=refused.limit or 0, held=refused.held or 0)
 
 
 def of_reservation(refused: ReservationRefused) -> Refusal:

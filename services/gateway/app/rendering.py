@@ -10,9 +10,9 @@ from pydantic_core import to_json
 
 from libs.events.contracts.fulfillment import OrderConfirmed
 from libs.events.contracts.inventory import HoldPlaced
-from libs.kernel.catalogue import Entitlement, PriceRules, Product, SpecialDate
+from libs.kernel.catalogue import AddOn, Entitlement, PriceRules, Product
 from libs.kernel.money import amount
-from libs.kernel.pricing import PriceLine, rule_sheet
+from libs.kernel.pricing import PriceLine, Quote, rule_sheet
 from services.gateway.app.sealing import Opened
 from services.gateway.domain.paging import Page, Row
 from services.gateway.domain.records import OrderRecord, ReservationRecord
@@ -218,7 +218,7 @@ def pricing_context(products: Sequence[Product], *, currency: str) -> Json:
     special: dict[str, Json] = {}
     for product in products:
         for day in product.prices.special_dates:
-            special[day.on.isoformat()] = {"multiplier": _multiplier(day)}
+            special[day.on.isoformat()] = {"multiplier": _factor(day.multiplier_permille)}
     return {
         "base_prices": {
             str(product.product_id): {
@@ -260,6 +260,90 @@ def functions(product: Product) -> list[Json]:
     ]
 
 
+def price_rules(product: Product, *, addons: Sequence[AddOn]) -> Json:
+    """Return a product's price rules as anybody may read them (contract, section 7)."""
+    sheet = rule_sheet(rules=product.prices)
+    return {
+        "product_id": product.product_id,
+        "name": product.name,
+        "currency": sheet.currency,
+        "base_prices": {
+            rule.customer_type: amount(rule.unit_price_minor) for rule in sheet.customer_rules
+        },
+        "time_rules": [
+            {
+                "day_type": rule.day_class,
+                "days": ["saturday", "sunday"],
+                "customer_type": rule.customer_type,
+                "unit_price": amount(rule.unit_price_minor),
+                "premium": amount(rule.premium_minor),
+            }
+            for rule in sheet.time_rules
+        ],
+        "customer_rules": [
+            {
+                "customer_type": rule.customer_type,
+                "unit_price": amount(rule.unit_price_minor),
+                "discount": amount(rule.discount_minor),
+            }
+            for rule in sheet.customer_rules
+        ],
+        "special_dates": [
+            {
+                "date": special.on.isoformat(),
+                "multiplier": _factor(special.multiplier_permille),
+                "adult_price": amount(special.adult_price_minor),
+            }
+            for special in sheet.special_prices
+        ],
+        "package_tiers": [],
+        "available_addons": [
+            {
+                "addon_id": addon.addon_id,
+                "name": addon.name,
+                "unit_price": amount(addon.unit_price_minor),
+                "tokens": addon.tokens,
+            }
+            for addon in addons
+        ],
+        "rule_version": sheet.rule_version,
+    }
+
+
+def quoted(quote: Quote, *, product_id: int) -> Json:
+    """Return a quote and how it came about (contract, section 7)."""
+    return {
+        "product_id": product_id,
+        "base_price": amount(quote.base_minor),
+        "adjustments": [],
+        "addons_total": amount(quote.addons_minor),
+        "final_total": amount(quote.final_minor),
+        "currency": quote.currency,
+        "rule_version": quote.rule_version,
+        "breakdown": {
+            "per_customer_costs": [_line(line) for line in quote.customer_lines],
+            "addon_details": [
+                {
+                    "addon_id": line.addon_id,
+                    "name": line.name,
+                    "unit_price": amount(line.unit_price_minor),
+                    "quantity": line.quantity,
+                    "subtotal": amount(line.subtotal_minor),
+                }
+                for line in quote.addon_lines
+            ],
+            "time_adjustments": [
+                {
+                    "date": day.on.isoformat(),
+                    "day_type": day.day_class,
+                    "amount": amount(day.amount_minor),
+                }
+                for day in quote.day_adjustments
+            ],
+        },
+    }
+
+
 def _snapshot_fields(prices: PriceRules) -> Json:
     return {
         "base_price": amount(prices.adult_weekday_minor),
@@ -295,9 +379,9 @@ def _line(line: PriceLine) -> Json:
     }
 
 
-def _multiplier(day: SpecialDate) -> int | float:
-    whole, rest = divmod(day.multiplier_permille, 1000)
-    return day.multiplier_permille / 1000 if rest else whole
+def _factor(permille: int) -> int | float:
+    whole, rest = divmod(permille, 1000)
+    return permille / 1000 if rest else whole
 
 
 def _day(on: date | None) -> str | None:

@@ -1,15 +1,13 @@
 """Personal data under lock: sealed before they leave the gateway (design, rule 10).
 
 Each order or hold has a data key of its own (AES-256-GCM, the reservation id as
-associated data). The data key is stored here only, wrapped under the master key (AES key
-wrap, RFC 3394), before the command that carries the ciphertext is sent. Erasing a person
-means emptying the key row.
+associated data). The data key is stored here only, wrapped under the master key, before
+the command that carries the ciphertext is sent. Erasing a person means emptying the key row.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +15,12 @@ from datetime import datetime
 from typing import Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 
 from libs.events.contracts.inventory import Sealed
 from libs.kernel.ids import derived_uuid
 from services.gateway.app.call import Write
 from services.gateway.app.key_writer import KeyWriter
+from services.gateway.app.master_keys import MasterKeys
 from services.gateway.domain.keyed_hash import KeyedHashes
 from services.gateway.domain.records import NewKey, StoredKey
 
@@ -60,16 +58,13 @@ class Sealer:
     def __init__(
         self,
         *,
-        master_key: bytes,
+        master_keys: MasterKeys,
         hashes: KeyedHashes,
         writer: KeyWriter,
         reader: KeyReader,
         random: Callable[[int], bytes],
     ) -> None:
-        self._master_key = master_key
-        self._master_key_id = hashlib.blake2b(
-            b"", key=master_key, digest_size=8, person=b"master key id"
-        ).hexdigest()
+        self._master_keys = master_keys
         self._hashes = hashes
         self._writer = writer
         self._reader = reader
@@ -90,14 +85,14 @@ class Sealer:
         """
         key_id = derived_uuid("personal key", write.command_id, write.fingerprint)
         data_key = self._random(_DATA_KEY_BYTES)
-        wrapped = aes_key_wrap(self._master_key, data_key)
+        wrapped, master_key_id = self._master_keys.wrap(data_key)
         stored = await self._writer.add(
             NewKey(
                 key_id=key_id,
                 partner_id=write.call.caller.partner_id,
                 reservation_id=reservation_id,
                 wrapped=wrapped,
-                master_key_id=self._master_key_id,
+                master_key_id=master_key_id,
                 email_hash=self._hashes.email(person.email) if person else None,
                 phone_hash=self._hashes.phone(person.phone) if person else None,
             ),
@@ -105,7 +100,7 @@ class Sealer:
         )
         # Erased since the first request: then what is sealed now can't be opened either.
         if stored.wrapped is not None and stored.wrapped != wrapped:
-            data_key = aes_key_unwrap(self._master_key, stored.wrapped)
+            data_key = self._master_keys.unwrap(stored.wrapped, stored.master_key_id)
         nonce = self._random(_NONCE_BYTES)
         plain = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         sealed = nonce + AESGCM(data_key).encrypt(nonce, plain, reservation_id.encode())
@@ -114,8 +109,8 @@ class Sealer:
     async def open(self, sealed: Sequence[tuple[Sealed, str]]) -> list[Opened]:
         """Return what was sealed, for pairs of ciphertext and reservation id.
 
-        Raises StoreUnavailable; cryptography's InvalidTag or InvalidUnwrap mean corrupted
-        data or another master key.
+        Raises StoreUnavailable, also for a master key that is not known; cryptography's
+        InvalidTag or InvalidUnwrap mean corrupted data.
         """
         keys = await self._reader.stored_keys([each.key_id for each, _ in sealed])
         return [self._open(each, reservation_id, keys) for each, reservation_id in sealed]
@@ -125,7 +120,8 @@ class Sealer:
         if key is None or key.wrapped is None:
             return Opened(fields={}, erased_at=key.erased_at if key else None)
         raw = base64.b64decode(sealed.ciphertext)
-        plain = AESGCM(aes_key_unwrap(self._master_key, key.wrapped)).decrypt(
+        data_key = self._master_keys.unwrap(key.wrapped, key.master_key_id)
+        plain = AESGCM(data_key).decrypt(
             raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], reservation_id.encode()
         )
         return Opened(fields=json.loads(plain))

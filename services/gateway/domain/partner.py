@@ -15,7 +15,10 @@ ADMIN_READ = "admin:read"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """A partner behind one valid key; *key_id* names the key and is no secret."""
+    """A partner behind one valid key; *key_id* names the key and is no secret.
+
+    A *suspended* partner may do nothing.
+    """
 
     key_id: str
     partner_id: str
@@ -24,6 +27,7 @@ class Caller:
     permissions: frozenset[str]
     calls_per_minute: int
     expires_at: datetime | None
+    suspended: bool = False
 
     def may(self, any_of: tuple[str, ...]) -> bool:
         """Say whether the caller has one of the permissions; no names need none."""

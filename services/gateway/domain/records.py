@@ -76,6 +76,7 @@ class StoredKey:
     """A personal key as it is stored; *wrapped* is None after an erasure."""
 
     wrapped: bytes | None
+    master_key_id: str
     erased_at: datetime | None
 
 

@@ -7,18 +7,30 @@ A missing field or a value of the wrong type is 400; a value outside its rule is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError, from_json
 
 from libs.kernel.pricing import CUSTOMER_TYPES
 from services.gateway.app.reservations import ActivateRequest, ReserveRequest
 from services.gateway.domain.refusal import Fault, Refusal, Word
 from services.gateway.domain.visit import parse_date
-from services.gateway.http.customer import CUSTOMER_FIELDS, customer_faults
+from services.gateway.http.customer import (
+    CUSTOMER_EXAMPLE,
+    CUSTOMER_FIELDS,
+    CUSTOMER_SCHEMA,
+    customer_faults,
+)
 from services.gateway.http.parameters import parse_instant
 
 QUANTITY_MAX = 100
@@ -31,6 +43,8 @@ REPEATED_FIELD = Refusal(
 )
 
 _QUANTITY_RULE = f"must be a whole number between 1 and {QUANTITY_MAX}, the limit of a reservation"
+_LENGTHS = {"too_short": "at least {min_length}", "too_long": "at most {max_length}"}
+_DATE_RULE = "must be a date such as 2026-01-31"
 _TYPE_RULE = f"must be one of {', '.join(CUSTOMER_TYPES)}, or a list of these with one per unit"
 
 
@@ -81,15 +95,16 @@ def _to_whole(value: object) -> object:
     return value
 
 
-def _to_day(value: object) -> date | None:
-    day = parse_date(_text(value)) if value is not None else None
+def to_day(value: object) -> date | None:
+    """Read a date such as 2026-01-31, before pydantic looks at it."""
+    day = parse_date(text_of(value)) if value is not None else None
     if value is not None and day is None:
-        raise PydanticCustomError("not_a_date", "must be a date such as 2026-01-31")
+        raise PydanticCustomError("not_a_date", _DATE_RULE)
     return day
 
 
 def _to_instant(value: object) -> datetime | None:
-    text = _text(value) if value is not None else None
+    text = text_of(value) if value is not None else None
     at = parse_instant(text) if text is not None and len(text) > 10 else None
     if value is not None and at is None:
         raise PydanticCustomError(
@@ -109,7 +124,8 @@ def _to_customer_types(value: object) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a text as it is; anything else is of the wrong type."""
     if not isinstance(value, str):
         raise PydanticCustomError("text_type", "must be text")
     return value
@@ -121,33 +137,111 @@ def _not_blank(value: object) -> object:
     return value
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What all bodies have in common: strict types, unknown fields passed over."""
+
     model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
 
 
 Whole = Annotated[int, BeforeValidator(_to_whole)]
-Day = Annotated[date | None, BeforeValidator(_to_day)]
+Day = Annotated[date | None, BeforeValidator(to_day)]
 Instant = Annotated[datetime | None, BeforeValidator(_to_instant)]
 
+_TYPE_WORD = {"type": "string", "enum": list(CUSTOMER_TYPES)}
+_CustomerTypes = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_to_customer_types),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _TYPE_WORD,
+                {"type": "array", "items": _TYPE_WORD, "minItems": 1, "maxItems": QUANTITY_MAX},
+            ],
+            "nullable": True,
+        }
+    ),
+]
+_Details = Annotated[dict[str, Any], WithJsonSchema(CUSTOMER_SCHEMA)]
+_Visible = Annotated[str, BeforeValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
 
-class ReserveBody(_Body):
-    """POST /reserve."""
 
-    product_id: Whole
-    quantity: Annotated[Whole, Field(ge=1, le=QUANTITY_MAX)]
-    reservation_expires_at: Instant = None
-    visit_date: Day = None
-    customer_reference: Annotated[str | None, Field(max_length=100)] = None
+class ReserveBody(Body):
+    """What to hold."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"product_id": 106, "quantity": 2, "customer_reference": "basket-4711"}
+        }
+    )
+
+    product_id: Annotated[Whole, Field(description="The product.", examples=[106])]
+    quantity: Annotated[
+        Whole, Field(ge=1, le=QUANTITY_MAX, description="Units to hold.", examples=[2])
+    ]
+    reservation_expires_at: Annotated[
+        Instant,
+        Field(
+            description="Until when to hold them: in the future, cut to 48 hours from now."
+            " Without it, 24 hours.",
+        ),
+    ] = None
+    visit_date: Annotated[
+        Day,
+        Field(
+            description="Day of the visit in Hong Kong: today or later, up to a year ahead."
+            " May be given at activation instead; without any, the tickets are open-dated.",
+        ),
+    ] = None
+    customer_reference: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="A text of your own, to find the reservation by. Stored encrypted.",
+            examples=["basket-4711"],
+        ),
+    ] = None
 
 
-class ActivateBody(_Body):
-    """POST /reservations/{id}/activate."""
+class ActivateBody(Body):
+    """Who comes, who has paid, and when."""
 
-    customer_details: dict[str, Any]
-    payment_reference: Annotated[str, BeforeValidator(_not_blank), Field(max_length=100)]
-    customer_type: Annotated[tuple[str, ...], BeforeValidator(_to_customer_types)] = _ADULTS
-    visit_date: Day = None
-    special_requests: Annotated[str | None, Field(max_length=1000)] = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "customer_details": CUSTOMER_EXAMPLE,
+                "payment_reference": "PAY-1",
+                "customer_type": "adult",
+            }
+        }
+    )
+
+    customer_details: Annotated[_Details, Field(description="The customer; stored encrypted.")]
+    payment_reference: Annotated[
+        _Visible,
+        Field(max_length=100, description="Your reference of the payment.", examples=["PAY-1"]),
+    ]
+    customer_type: Annotated[
+        _CustomerTypes,
+        Field(
+            description="One word for all units, or an array with one for each unit.",
+            examples=[["adult", "child"]],
+        ),
+    ] = _ADULTS
+    visit_date: Annotated[
+        Day,
+        Field(
+            description="Day of the visit in Hong Kong: today or later, up to a year ahead."
+            " Wins over the one given with the reservation.",
+        ),
+    ] = None
+    special_requests: Annotated[
+        str | None,
+        Field(
+            max_length=1000,
+            description="Free text for the venue; stored encrypted.",
+            examples=["Wheelchair"],
+        ),
+    ] = None
 
 
 RESERVE_FIELDS = frozenset(ReserveBody.model_fields)
@@ -159,7 +253,7 @@ def read_reserve(body: Mapping[str, object]) -> ReserveRequest | Refusal:
     try:
         sent = ReserveBody.model_validate(body)
     except ValidationError as error:
-        return _refused(error.errors(include_url=False, include_input=False))
+        return refused(error.errors(include_url=False, include_input=False))
     return ReserveRequest(
         product_id=sent.product_id,
         quantity=sent.quantity,
@@ -182,7 +276,7 @@ def read_activate(body: Mapping[str, object]) -> ActivateRequest | Refusal:
         faults = (*about_customer, *map(_fault, errors))
         return Refusal(word="INVALID_CUSTOMER_DETAILS", detail=_sentence(faults), faults=faults)
     if errors:
-        return _refused(errors)
+        return refused(errors)
     customer = sent.customer_details
     return ActivateRequest(
         customer_name=customer["name"].strip(),
@@ -204,10 +298,17 @@ def ignored_fields(body: Mapping[str, object], known: frozenset[str]) -> list[st
     return ignored
 
 
-def _refused(errors: Sequence[ErrorDetails]) -> Refusal:
+def refused(
+    errors: Sequence[ErrorDetails],
+    word_of: Callable[[ErrorDetails], Word] = lambda _: "VALIDATION_ERROR",
+) -> Refusal:
+    """Refuse a body; what cannot be read goes before what is outside its rule.
+
+    *word_of* gives the word of a value outside its rule; the first one's counts.
+    """
     unreadable = [error for error in errors if _is_unreadable(error)]
     faults = tuple(map(_fault, unreadable or errors))
-    word: Word = "INVALID_REQUEST" if unreadable else "VALIDATION_ERROR"
+    word: Word = "INVALID_REQUEST" if unreadable else word_of(errors[0])
     return Refusal(word=word, detail=_sentence(faults), faults=faults)
 
 
@@ -216,22 +317,30 @@ def _is_unreadable(error: ErrorDetails) -> bool:
 
 
 def _fault(error: ErrorDetails) -> Fault:
-    name = str(error["loc"][0])
-    return Fault(f"#/{name}", _rule(name, error))
+    # Fields are named by our models: nothing in a path needs to be escaped.
+    return Fault("#/" + "/".join(map(str, error["loc"])), _rule(error))
 
 
-def _rule(name: str, error: ErrorDetails) -> str:
+def _rule(error: ErrorDetails) -> str:
     kind = error["type"]
     if kind == "missing":
         return "is missing"
     if kind == "int_type":
         return "must be a whole number"
-    if kind in ("dict_type", "mapping_type"):
+    if kind in ("dict_type", "mapping_type", "model_type"):
         return "must be an object"
+    if kind == "list_type":
+        return "must be a list"
     if kind == "string_type":
         return "must be text"
-    if name == "quantity":
+    if kind == "date_type":
+        return _DATE_RULE
+    if error["loc"] == ("quantity",):
         return _QUANTITY_RULE
+    if error["loc"][-1] in ("count", "quantity"):
+        return f"must be a whole number between 1 and {QUANTITY_MAX}"
+    if kind in ("too_short", "too_long"):
+        return f"must have {_LENGTHS[kind].format(**error['ctx'])} entries"
     if kind == "string_too_long":
         return f"must have at most {error['ctx']['max_length']} characters"
     return error["msg"]

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 
 from email_validator import EmailNotValidError, validate_email
+from pydantic import JsonValue
 
 from services.gateway.domain.refusal import Fault
 
@@ -13,6 +14,40 @@ CUSTOMER_FIELDS = ("name", "email", "phone")
 NAME_LENGTH_MAX = 200
 PHONE_LENGTH_MAX = 40
 PHONE_DIGITS_MIN = 5
+
+CUSTOMER_EXAMPLE: dict[str, JsonValue] = {
+    "name": "陳大文",
+    "email": "tai.man.chan@example.com",
+    "phone": "+852 9123 4567",
+}
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_VISIBLE = rf"[^{_CONTROLS}]"
+CUSTOMER_SCHEMA: dict[str, object] = {
+    "type": "object",
+    "required": list(CUSTOMER_FIELDS),
+    "example": CUSTOMER_EXAMPLE,
+    "properties": {
+        "name": {
+            "type": "string",
+            "description": "In any script.",
+            "minLength": 1,
+            "maxLength": NAME_LENGTH_MAX,
+            "pattern": rf"^{_VISIBLE}*[^\s{_CONTROLS}]{_VISIBLE}*$",
+        },
+        "email": {
+            "type": "string",
+            "format": "email",
+            "description": "Checked by syntax only.",
+        },
+        "phone": {
+            "type": "string",
+            "description": f"As people write it, with at least {PHONE_DIGITS_MIN} digits.",
+            "maxLength": PHONE_LENGTH_MAX,
+            "pattern": rf"^{_VISIBLE}*([0-9]{_VISIBLE}*){{{PHONE_DIGITS_MIN}}}$",
+        },
+    },
+}
+"""The same rules for readers of the document."""
 
 
 def customer_faults(details: Mapping[str, object]) -> tuple[Fault, ...]:
@@ -34,7 +69,7 @@ def _faults(details: Mapping[str, object]) -> Iterator[Fault]:
 
 
 def _name_rule(name: str) -> str | None:
-    if not 1 <= len(name.strip()) <= NAME_LENGTH_MAX:
+    if len(name) > NAME_LENGTH_MAX or not name.strip():
         return f"must have 1 to {NAME_LENGTH_MAX} characters"
     return "must have no control characters" if _has_controls(name) else None
 
@@ -49,7 +84,7 @@ def _email_rule(address: str) -> str | None:
 
 
 def _phone_rule(number: str) -> str | None:
-    if len(number.strip()) > PHONE_LENGTH_MAX:
+    if len(number) > PHONE_LENGTH_MAX:
         return f"must have at most {PHONE_LENGTH_MAX} characters"
     if sum(map(str.isdecimal, number)) < PHONE_DIGITS_MIN or _has_controls(number):
         return f"must be a telephone number with at least {PHONE_DIGITS_MIN} digits"

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import cast
 from uuid import UUID
 
 import structlog
@@ -20,6 +19,7 @@ from aiohttp import web
 from libs.events.requests import NotExecuted, OutcomeUnknown
 from libs.kernel.ids import command_id
 from libs.runtime.metrics import Metrics
+from services.gateway.app.audit import AuditTrail
 from services.gateway.app.call import Call, Write
 from services.gateway.app.directory import Directory
 from services.gateway.app.positions import decode_marks
@@ -29,19 +29,18 @@ from services.gateway.domain.keyed_hash import KeyedHashes
 from services.gateway.domain.partner import Caller
 from services.gateway.domain.refusal import Refusal, invalid_parameter
 from services.gateway.http import headers, reading
-from services.gateway.http.exchange import Answer, Exchange
+from services.gateway.http.endpoint import Endpoint
+from services.gateway.http.exchange import Answer, Exchange, note_of
+from services.gateway.http.limits import CallLimits
 from services.gateway.http.parameters import NO_PARAMETERS, Parameters, read_query
 from services.gateway.http.responses import respond
 
 VIEW_WAIT_S = 1.5
+HEALTH_PATH = "/healthz"
 ANSWER_WAIT_S = 1.8
 """An answer comes within 2 s; the rest is for rendering and sending it."""
 
 log = structlog.get_logger()
-
-Public: TypeAlias = Callable[[Exchange], Answer]
-Reading: TypeAlias = Callable[[Exchange, Call], Awaitable[Answer | Refusal]]
-Writing: TypeAlias = Callable[[Exchange, Write], Awaitable[Answer | Refusal]]
 
 UNCONFIRMED = Refusal(
     word="NOT_EXECUTED",
@@ -60,26 +59,6 @@ OUTCOME_UNKNOWN = Refusal(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """One method on one path. Exactly one of *public*, *read* and *write* is set.
-
-    The caller needs one of *permissions*. *needs_body* makes an empty body an error. A use
-    case that *keeps_deadline* ends by itself at its call's deadline; others are ended.
-    """
-
-    method: str
-    path: str
-    permissions: tuple[str, ...] = ()
-    needs_body: bool = False
-    keeps_deadline: bool = False
-    public: Public | None = None
-    read: Reading | None = None
-    write: Writing | None = None
-    # Filled in with the statuses that occur: a lookup by labels costs more than the rest.
-    observers: dict[int, Callable[[float], None]] = field(default_factory=dict, compare=False)
-
-
 class Edge:
     """Takes requests in and gives answers out; knows no use case."""
 
@@ -89,6 +68,8 @@ class Edge:
         directory: Directory,
         hashes: KeyedHashes,
         metrics: Metrics,
+        limits: CallLimits,
+        audit: AuditTrail,
         now: Callable[[], datetime],
         random: headers.Random,
     ) -> None:
@@ -96,13 +77,16 @@ class Edge:
         self._hashes = hashes
         self._durations = metrics.http_server_request_duration_seconds
         self._unknown_outcomes = metrics.commands_unknown_outcome
+        self._limits = limits
+        self._audit = audit
         self._now = now
         self._random = random
         self._unmatched = Endpoint(method="", path="unmatched")
+        self._unreadable = Endpoint(method="", path="unreadable")
 
     async def serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
         """Answer a request that a route has matched."""
-        exchange = self._begin(request)
+        exchange = self._begin(request, endpoint.query_names)
         content: Answer | Refusal
         try:
             content = await self._answer(endpoint, exchange)
@@ -135,25 +119,37 @@ class Edge:
             )
         else:
             refusal = Refusal(word="NOT_FOUND", detail="There is nothing at this address.")
-        return self._end(self._unmatched, exchange, refusal)
+        limited = self._limits.take_address(exchange.address)
+        return self._end(self._unmatched, exchange, limited or refusal)
 
-    def _begin(self, request: web.Request) -> Exchange:
+    def refuse(self, request: web.BaseRequest, refusal: Refusal) -> web.Response:
+        """Answer a request that could not even be read; most of it is unknown then."""
+        return self._end(self._unreadable, self._begin(cast("web.Request", request)), refusal)
+
+    def _begin(self, request: web.Request, declared: frozenset[str] = frozenset()) -> Exchange:
         return Exchange(
             request=request,
             request_id=headers.request_id(request.headers, random=self._random),
             arrived=asyncio.get_running_loop().time(),
+            address=self._limits.source(request),
             parameters=Parameters(
-                read_query(request.query) if request.query_string else NO_PARAMETERS
+                read_query(request.query) if request.query_string else NO_PARAMETERS, declared
             ),
         )
 
     async def _answer(self, endpoint: Endpoint, exchange: Exchange) -> Answer | Refusal:
+        if endpoint.path != HEALTH_PATH:  # who asks for our health must not learn of a flood
+            limited = self._limits.take_address(exchange.address)
+            if limited is not None:
+                return limited
         if endpoint.public is not None:
-            return endpoint.public(exchange)
+            return await endpoint.public(exchange)
         caller = self._authenticate(exchange)
         if isinstance(caller, Refusal):
             return caller
-        # The limit of calls a minute (429) is taken from the caller's quota here.
+        exchange.caller = caller
+        if (refusal := await self._limits.take(exchange, caller)) is not None:
+            return refusal
         if not caller.may(endpoint.permissions):
             return _lacks(endpoint.permissions[0])
         if endpoint.write is not None and not self._directory.confirmed:
@@ -193,6 +189,9 @@ class Edge:
         caller = self._directory.caller(api_key=key, now=self._now())
         if caller is None:
             return headers.KEY_INVALID if self._directory.loaded else UNCONFIRMED
+        if caller.suspended:
+            exchange.caller = caller
+            return headers.ACCOUNT_SUSPENDED
         return caller
 
     async def _read(self, endpoint: Endpoint, exchange: Exchange) -> Refusal | None:
@@ -221,14 +220,15 @@ class Edge:
 
     def _write(self, exchange: Exchange, call: Call) -> Write:
         assert exchange.idempotency_key is not None
+        exchange.command_id = command_id(
+            partner_id=call.caller.partner_id,
+            method=exchange.request.method,
+            path=exchange.request.path,
+            idempotency_key=exchange.idempotency_key,
+        )
         return Write(
             call=call,
-            command_id=command_id(
-                partner_id=call.caller.partner_id,
-                method=exchange.request.method,
-                path=exchange.request.path,
-                idempotency_key=exchange.idempotency_key,
-            ),
+            command_id=exchange.command_id,
             fingerprint=self._hashes.fingerprint(exchange.body),
         )
 
@@ -243,11 +243,15 @@ class Edge:
             observe = endpoint.observers[status] = self._durations.labels(*labels).observe
         duration_s = asyncio.get_running_loop().time() - exchange.arrived
         observe(duration_s)
-        log.debug(
-            "gateway.request.answered",
-            route=endpoint.path,
-            status=status,
-            request_id=exchange.request_id,
+        self._audit.note(
+            note_of(
+                exchange,
+                route=endpoint.path,
+                status=status,
+                word=content.word if isinstance(content, Refusal) else None,
+                at=self._now(),
+                duration_s=duration_s,
+            )
         )
         return response
 

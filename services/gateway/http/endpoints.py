@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from services.gateway.app.call import Call, Write
 from services.gateway.app.cleanup import Cleanup
@@ -18,24 +18,91 @@ from services.gateway.domain.partner import (
 )
 from services.gateway.domain.records import STATUSES, ReservationStatus
 from services.gateway.domain.refusal import Refusal
+from services.gateway.http import operations
 from services.gateway.http.bodies import (
     ACTIVATE_FIELDS,
     RESERVE_FIELDS,
+    ActivateBody,
+    ReserveBody,
     ignored_fields,
     read_activate,
     read_reserve,
 )
-from services.gateway.http.edge import Endpoint
+from services.gateway.http.docs_assets import tag_matches
+from services.gateway.http.endpoint import Endpoint
 from services.gateway.http.exchange import Answer, Exchange
+from services.gateway.http.parameters import (
+    PAGING,
+    Choice,
+    Instant,
+    Parameter,
+    ProductIds,
+    Text,
+    Whole,
+)
 
 BASE = "/api/ota"
 PRODUCT_ID_MAX = 2_147_483_647
 _NO_FIELDS: frozenset[str] = frozenset()
 
+PRODUCT_IDS = ProductIds(
+    name="product_ids",
+    description="Only these products, in this order, separated by commas: `106,107`."
+    " Without it, all that are allotted to your channel.",
+)
+PRODUCT_ID = Whole(
+    name="product_id",
+    description="Only of this product.",
+    low=1,
+    high=PRODUCT_ID_MAX,
+)
+STATUS = Choice(
+    name="status",
+    description="Only of this status, `active` unless given; `all` for every one.",
+    options=(*STATUSES, "all"),
+)
+CUSTOMER_REFERENCE = Text(
+    name="customer_reference",
+    description="Only with exactly this reference of yours.",
+)
+CREATED_AFTER = Instant(
+    name="created_after",
+    description="Only those made at this time or later. A date stands for its first moment in"
+    " Hong Kong; a time without offset is UTC: `2026-01-31T08:00:00Z`.",
+)
+CREATED_BEFORE = Instant(
+    name="created_before", description="Only those made before this time, read likewise."
+)
+PAYMENT_REFERENCE = Text(
+    name="payment_reference",
+    description="Only with exactly this payment reference.",
+)
+CONFIRMATION_CODE = Text(
+    name="confirmation_code",
+    description="Only the order with this confirmation code.",
+)
+QR = Choice(
+    name="qr",
+    description="`token` leaves the QR images out of the tickets.",
+    options=("image", "token"),
+)
 
-def healthz(exchange: Exchange) -> Answer:
+RESERVATION_FILTERS: tuple[Parameter[Any], ...] = (STATUS, PRODUCT_ID, CUSTOMER_REFERENCE)
+ORDER_FILTERS: tuple[Parameter[Any], ...] = (
+    PRODUCT_ID,
+    CREATED_AFTER,
+    CREATED_BEFORE,
+    PAYMENT_REFERENCE,
+    CONFIRMATION_CODE,
+)
+
+
+async def healthz(exchange: Exchange) -> Answer:
     """Say that the gateway is there, and nothing about its inside."""
     return Answer(200, b'{"status":"ok"}')
+
+
+HEALTH = Endpoint(method="GET", path="/healthz", operation=operations.HEALTH, public=healthz)
 
 
 class InventoryEndpoints:
@@ -48,34 +115,47 @@ class InventoryEndpoints:
         """Return the endpoints."""
         may = (INVENTORY_READ,)
         return (
-            Endpoint(method="GET", path=f"{BASE}/inventory", permissions=may, read=self.stock),
-            Endpoint(method="GET", path=f"{BASE}/products", permissions=may, read=self.products),
+            Endpoint(
+                method="GET",
+                path=f"{BASE}/inventory",
+                operation=operations.INVENTORY,
+                permissions=may,
+                query=(PRODUCT_IDS,),
+                read=self.stock,
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{BASE}/products",
+                operation=operations.PRODUCTS,
+                permissions=may,
+                query=(PRODUCT_IDS, *PAGING),
+                read=self.products,
+            ),
         )
 
     async def stock(self, exchange: Exchange, call: Call) -> Answer | Refusal:
         """GET /inventory."""
-        product_ids = exchange.parameters.product_ids()
-        exchange.ignored = exchange.parameters.ignored
-        if isinstance(product_ids, Refusal):
-            return product_ids
+        parameters = exchange.parameters
+        product_ids = parameters.get(PRODUCT_IDS)
+        exchange.ignored = parameters.ignored
+        if parameters.refusal is not None:
+            return parameters.refusal
         stock = await self._inventory.stock(call, product_ids)
         headers = {
             "ETag": stock.etag,
             "Cache-Control": "private, no-cache",
             "Vary": "X-API-Key, Authorization",
         }
-        if _matches(exchange.request.headers.get("If-None-Match"), stock.etag):
+        if tag_matches(exchange.request.headers.get("If-None-Match"), stock.etag):
             return Answer(304, b"", headers)
         return Answer(200, stock.body, headers)
 
     async def products(self, exchange: Exchange, call: Call) -> Answer | Refusal:
         """GET /products."""
         parameters = exchange.parameters
-        product_ids = parameters.product_ids()
+        product_ids = parameters.get(PRODUCT_IDS)
         page = parameters.page()
         exchange.ignored = parameters.ignored
-        if isinstance(product_ids, Refusal):
-            return product_ids
         if parameters.refusal is not None:
             return parameters.refusal
         return _read(await self._inventory.products(call, product_ids, page))
@@ -93,25 +173,45 @@ class ReservationEndpoints:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the endpoints."""
-        one = f"{BASE}/reservations/{{id}}"
+        one = f"{BASE}/reservations/{{reservation_id}}"
         return (
             Endpoint(
                 method="POST",
                 path=f"{BASE}/reserve",
+                operation=operations.RESERVE,
                 permissions=(RESERVE_CREATE,),
-                needs_body=True,
+                body=ReserveBody,
                 keeps_deadline=True,
                 write=self.reserve,
             ),
-            Endpoint(method="GET", path=f"{BASE}/reservations", read=self.page),
-            Endpoint(method="POST", path=f"{BASE}/reservations/cleanup", write=self.clean_up),
-            Endpoint(method="GET", path=one, read=self.one),
-            Endpoint(method="DELETE", path=one, keeps_deadline=True, write=self.cancel),
+            Endpoint(
+                method="GET",
+                path=f"{BASE}/reservations",
+                operation=operations.LIST_RESERVATIONS,
+                query=(*RESERVATION_FILTERS, *PAGING),
+                read=self.page,
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{BASE}/reservations/cleanup",
+                operation=operations.CLEAN_UP,
+                write=self.clean_up,
+            ),
+            Endpoint(method="GET", path=one, operation=operations.GET_RESERVATION, read=self.one),
+            Endpoint(
+                method="DELETE",
+                path=one,
+                operation=operations.CANCEL,
+                keeps_deadline=True,
+                write=self.cancel,
+            ),
             Endpoint(
                 method="POST",
                 path=f"{one}/activate",
+                operation=operations.ACTIVATE,
                 permissions=(RESERVE_ACTIVATE,),
-                needs_body=True,
+                query=(QR,),
+                body=ActivateBody,
                 keeps_deadline=True,
                 write=self.activate,
             ),
@@ -128,7 +228,7 @@ class ReservationEndpoints:
 
     async def activate(self, exchange: Exchange, write: Write) -> Answer | Refusal:
         """POST /reservations/{id}/activate."""
-        qr = exchange.parameters.choice("qr", ("image", "token"))
+        qr = exchange.parameters.get(QR)
         exchange.ignored = _ignored(exchange, ACTIVATE_FIELDS)
         asked = read_activate(exchange.body)
         if isinstance(asked, Refusal):
@@ -159,11 +259,11 @@ class ReservationEndpoints:
     async def page(self, exchange: Exchange, call: Call) -> Answer | Refusal:
         """GET /reservations."""
         parameters = exchange.parameters
-        status = parameters.choice("status", (*STATUSES, "all")) or "active"
+        status = parameters.get(STATUS) or STATUS.options[0]
         asked = ReservationsAsked(
             status=None if status == "all" else cast("ReservationStatus", status),
-            product_id=parameters.whole("product_id", low=1, high=PRODUCT_ID_MAX),
-            customer_reference=parameters.text("customer_reference"),
+            product_id=parameters.get(PRODUCT_ID),
+            customer_reference=parameters.get(CUSTOMER_REFERENCE),
         )
         page = parameters.page()
         exchange.ignored = parameters.ignored
@@ -181,11 +281,31 @@ class OrderEndpoints:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return the endpoints."""
         may = (ORDERS_READ, RESERVE_ACTIVATE)
-        one = f"{BASE}/orders/{{id}}"
+        one = f"{BASE}/orders/{{order_id}}"
         return (
-            Endpoint(method="GET", path=f"{BASE}/orders", permissions=may, read=self.page),
-            Endpoint(method="GET", path=one, permissions=may, read=self.one),
-            Endpoint(method="GET", path=f"{one}/tickets", permissions=may, read=self.tickets),
+            Endpoint(
+                method="GET",
+                path=f"{BASE}/orders",
+                operation=operations.LIST_ORDERS,
+                permissions=may,
+                query=(*ORDER_FILTERS, *PAGING),
+                read=self.page,
+            ),
+            Endpoint(
+                method="GET",
+                path=one,
+                operation=operations.GET_ORDER,
+                permissions=may,
+                read=self.one,
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{one}/tickets",
+                operation=operations.LIST_TICKETS,
+                permissions=may,
+                query=(QR, *PAGING),
+                read=self.tickets,
+            ),
         )
 
     async def one(self, exchange: Exchange, call: Call) -> Answer | Refusal:
@@ -197,11 +317,11 @@ class OrderEndpoints:
         """GET /orders."""
         parameters = exchange.parameters
         asked = OrdersAsked(
-            product_id=parameters.whole("product_id", low=1, high=PRODUCT_ID_MAX),
-            created_from=parameters.instant("created_after"),
-            created_before=parameters.instant("created_before"),
-            payment_reference=parameters.text("payment_reference"),
-            confirmation_code=parameters.text("confirmation_code"),
+            product_id=parameters.get(PRODUCT_ID),
+            created_from=parameters.get(CREATED_AFTER),
+            created_before=parameters.get(CREATED_BEFORE),
+            payment_reference=parameters.get(PAYMENT_REFERENCE),
+            confirmation_code=parameters.get(CONFIRMATION_CODE),
         )
         page = parameters.page()
         exchange.ignored = parameters.ignored
@@ -212,7 +332,7 @@ class OrderEndpoints:
     async def tickets(self, exchange: Exchange, call: Call) -> Answer | Refusal:
         """GET /orders/{id}/tickets."""
         parameters = exchange.parameters
-        qr = parameters.choice("qr", ("image", "token"))
+        qr = parameters.get(QR)
         page = parameters.page()
         exchange.ignored = parameters.ignored
         if parameters.refusal is not None:
@@ -228,13 +348,3 @@ def _read(content: bytes | Refusal) -> Answer | Refusal:
 
 def _ignored(exchange: Exchange, known: frozenset[str]) -> list[str]:
     return [*ignored_fields(exchange.body, known), *exchange.parameters.ignored]
-
-
-def _matches(given: str | None, etag: str) -> bool:
-    """Compare entity tags weakly, as RFC 9110 (13.1.2) asks for GET."""
-    if given is None:
-        return False
-    bare = etag.removeprefix("W/")
-    return given.strip() == "*" or any(
-        tag.strip().removeprefix("W/") == bare for tag in given.split(",")
-    )

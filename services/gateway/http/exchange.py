@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from aiohttp import web
 
 from libs.events.requests import Reply
 from services.gateway.app.call import Outcome
 from services.gateway.app.positions import NOTHING, Marks
+from services.gateway.domain.audit import CallNote
+from services.gateway.domain.partner import Caller
 from services.gateway.domain.refusal import Refusal
 from services.gateway.http.parameters import Parameters
 
@@ -28,23 +31,32 @@ class Answer:
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """A request and what its answer must carry; *arrived* is the event loop's clock."""
+    """A request and what its answer must carry; *arrived* is the event loop's clock.
+
+    *address* is the caller's, behind our own proxies too; *limits* are headers that say how
+    much of its limit is left.
+    """
 
     request: web.Request
     request_id: str
     arrived: float
+    address: str
     parameters: Parameters
+    caller: Caller | None = None
     body: dict[str, object] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     idempotency_key: str | None = None
     marks: Marks = field(default_factory=lambda: NOTHING)
     reply: Reply | None = None
     replayed: bool = False
+    command_id: str | None = None
+    made_id: str | None = None
+    limits: Mapping[str, str] | None = None
 
     @property
     def id_in_path(self) -> str:
         """The id that the path names."""
-        return self.request.match_info["id"]
+        return next(iter(self.request.match_info.values()))
 
     def conclude(
         self, outcome: Outcome, *, status: int, location: str | None = None
@@ -52,8 +64,42 @@ class Exchange:
         """Take over what a write came to; *location* is the path that the made thing lies under."""
         self.reply = outcome.reply
         self.replayed = outcome.replayed
+        self.made_id = outcome.resource_id
         if isinstance(outcome.content, Refusal):
             return outcome.content
         if location is None:
             return Answer(status, outcome.content)
         return Answer(status, outcome.content, {"Location": f"{location}/{outcome.resource_id}"})
+
+
+def note_of(
+    exchange: Exchange,
+    *,
+    route: str,
+    status: int,
+    word: str | None,
+    at: datetime,
+    duration_s: float,
+) -> CallNote:
+    """Return what the audit trail needs of an answered request; the request itself can go."""
+    caller, reply, request = exchange.caller, exchange.reply, exchange.request
+    position = None if reply is None else reply.position
+    return CallNote(
+        at,
+        request.method,
+        route,
+        status,
+        word,
+        None if caller is None else caller.partner_id,
+        None if caller is None else caller.key_id,
+        exchange.request_id,
+        exchange.address,
+        exchange.replayed,
+        exchange.command_id,
+        # Only a route with an id has matched one; what could not be read has no route at all.
+        next(iter(request.match_info.values()), None) if "{" in route else None,
+        exchange.made_id,
+        None if reply is None else reply.source,
+        position,
+        duration_s,
+    )

@@ -37,6 +37,10 @@ KEY_REQUIRED = Refusal(
     detail="Send your API key in the header X-API-Key, or as Authorization: Bearer.",
 )
 KEY_INVALID = Refusal(word="INVALID_API_KEY", detail="The API key is unknown, expired or revoked.")
+ACCOUNT_SUSPENDED = Refusal(
+    word="INVALID_API_KEY",
+    detail="Your account is suspended; the operator can resume it, your keys stay good.",
+)
 KEYS_DIFFER = Refusal(
     word="INVALID_API_KEY", detail="X-API-Key and Authorization carry different keys; send one."
 )
@@ -79,4 +83,5 @@ def api_key(headers: Headers) -> str | Refusal:
 
 def ignored_names(names: list[str]) -> str:
     """Return names as the value of ``OTA-Ignored``; those that no header can hold are escaped."""
-    return ", ".join(quote(name[:_NAME_LENGTH_MAX], safe="[]") for name in names[:IGNORED_MAX])
+    shown = [quote(name[:_NAME_LENGTH_MAX], safe="[]") for name in names[:IGNORED_MAX]]
+    return ", ".join(name or '""' for name in shown)

@@ -25,6 +25,9 @@ COMPRESSED = Refusal(
     word="UNSUPPORTED_MEDIA_TYPE", detail="Send the body without Content-Encoding."
 )
 EMPTY = Refusal(word="INVALID_REQUEST", detail="The body is empty; send a JSON object.")
+BROKEN = Refusal(
+    word="INVALID_REQUEST", detail="The body broke off, or its chunks are not well-formed."
+)
 TOO_SLOW = Refusal(
     word="INVALID_REQUEST", detail=f"The body was not complete after {BODY_TIMEOUT_S:.0f} seconds."
 )
@@ -57,7 +60,11 @@ async def read_body(exchange: Exchange, *, required: bool) -> dict[str, object] 
     except web.HTTPRequestEntityTooLarge:
         return TOO_LARGE
     except TimeoutError:
+        request.protocol.close()  # after the answer: what follows is the rest of this body
         return TOO_SLOW
+    except (web.RequestPayloadError, ConnectionError):
+        request.protocol.close()
+        return BROKEN
     exchange.arrived += clock() - began
     return _read(raw, required=required)
 

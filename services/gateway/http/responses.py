@@ -17,12 +17,17 @@ CHALLENGE = 'Bearer realm="OTA partner API"'
 def respond(exchange: Exchange, content: Answer | Refusal) -> web.Response:
     """Return the response to a request, with what every answer carries."""
     headers = {"Server": SERVER, "X-Request-Id": exchange.request_id}
+    if exchange.limits is not None:
+        headers.update(exchange.limits)
     if exchange.idempotency_key is not None:
         headers["Idempotency-Key"] = exchange.idempotency_key
     if exchange.replayed:
         headers["Idempotent-Replayed"] = "true"
-    if exchange.reply is not None:
-        headers["OTA-Position"] = encode_marks(merged(exchange.marks, mark_of(exchange.reply)))
+    # A partition without any event has no position to tell.
+    if exchange.reply is not None and (
+        position := encode_marks(merged(exchange.marks, mark_of(exchange.reply)))
+    ):
+        headers["OTA-Position"] = position
     if exchange.ignored:
         headers["OTA-Ignored"] = ignored_names(exchange.ignored)
     if isinstance(content, Refusal):

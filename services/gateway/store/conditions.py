@@ -35,6 +35,18 @@ class Conditions:
             at, last = map(self._parameter, place)
             self._texts.append(f"({time} < {at} OR ({time} = {at} AND {row_id} > {last}))")
 
+    def between(self, column: str, low: int, below: int) -> None:
+        """Ask for a number from *low* until below *below*."""
+        self._texts.append(
+            f"{column} >= {self._parameter(low)} AND {column} < {self._parameter(below)}"
+        )
+
+    def before(self, time: str, row_no: str, place: tuple[datetime, int] | None) -> None:
+        """Go on before a row of a list that is ordered by time, then row number, newest first."""
+        if place is not None:
+            at, number = map(self._parameter, place)
+            self._texts.append(f"({time}, {row_no}) < ({at}, {number})")
+
     def limit(self, rows: Slice) -> str:
         """Return the LIMIT and OFFSET of a slice; call it last."""
         limit, offset = self._parameter(rows.limit), self._parameter(rows.offset)

@@ -1,9 +1,9 @@
-"""Partners and their keys in the gateway's database."""
+"""Partners and their keys as gateways read them, and when keys were last used."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from datetime import datetime
 
 from services.gateway.domain.partner import Caller, DirectoryContent
 from services.gateway.store.database import Pool, borrowed
@@ -13,43 +13,25 @@ _VERSION = "SELECT version FROM directory_version"
 # One statement, so that version and keys are of one snapshot.
 _CONTENT = """
 SELECT v.version, k.key_hash, k.key_id, k.expires_at,
-       p.partner_id, p.name, p.channel, p.permissions, p.calls_per_minute
+       p.partner_id, p.name, p.channel, p.permissions, p.calls_per_minute,
+       p.suspended_at IS NOT NULL AS suspended
   FROM directory_version v
   LEFT JOIN (api_key k JOIN partner p USING (partner_id)) ON k.revoked_at IS NULL
 """
 
-_PUT_PARTNERS = """
-INSERT INTO partner (partner_id, name, channel, permissions, calls_per_minute)
-SELECT partner_id, name, channel, string_to_array(permissions, ' '), calls_per_minute
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[])
-       AS given (partner_id, name, channel, permissions, calls_per_minute)
-    ON CONFLICT (partner_id) DO UPDATE
-   SET name = excluded.name, channel = excluded.channel, permissions = excluded.permissions,
-       calls_per_minute = excluded.calls_per_minute
+# In the order of the keys, so that two gateways do not wait for each other in a circle.
+_NOTE_USES = """
+INSERT INTO api_key_use AS known (key_id, last_used_at)
+SELECT key_id, last_used_at
+  FROM unnest($1::text[], $2::timestamptz[]) AS given (key_id, last_used_at)
+ ORDER BY key_id
+    ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at
+ WHERE known.last_used_at < excluded.last_used_at
 """
-
-# A key that is stored stays as it is: a file does not bring a revoked key back.
-_PUT_KEYS = """
-INSERT INTO api_key (key_id, key_hash, partner_id)
-SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[])
-    ON CONFLICT DO NOTHING
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartnerRow:
-    """A partner to store, with the hashes of its keys."""
-
-    partner_id: str
-    name: str
-    channel: str
-    permissions: tuple[str, ...]
-    calls_per_minute: int
-    key_hashes: tuple[bytes, ...] = field(repr=False)
 
 
 class PartnerStore:
-    """Reads and writes partners; see `services.gateway.app.directory.DirectorySource`."""
+    """See `services.gateway.app.directory.DirectorySource`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -75,27 +57,14 @@ class PartnerStore:
                     permissions=frozenset(row["permissions"]),
                     calls_per_minute=row["calls_per_minute"],
                     expires_at=row["expires_at"],
+                    suspended=row["suspended"],
                 )
                 for row in rows
                 if row["key_hash"] is not None
             },
         )
 
-    async def put(self, partners: Sequence[PartnerRow]) -> None:
-        """Add or change partners and add their keys, all or nothing; raises StoreUnavailable."""
-        keys = [(key, row.partner_id) for row in partners for key in row.key_hashes]
-        async with borrowed(self._pool) as connection, connection.transaction():
-            await connection.execute(
-                _PUT_PARTNERS,
-                [row.partner_id for row in partners],
-                [row.name for row in partners],
-                [row.channel for row in partners],
-                [" ".join(row.permissions) for row in partners],
-                [row.calls_per_minute for row in partners],
-            )
-            await connection.execute(
-                _PUT_KEYS,
-                [f"key_{key.hex()[:16]}" for key, _ in keys],
-                [key for key, _ in keys],
-                [partner_id for _, partner_id in keys],
-            )
+    async def note_uses(self, uses: Mapping[str, datetime]) -> None:
+        """Store when keys were last used, unless a later time is known; raises StoreUnavailable."""
+        async with borrowed(self._pool) as connection:
+            await connection.execute(_NOTE_USES, list(uses), list(uses.values()))

@@ -10,7 +10,9 @@ from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.records import NewKey, StoredKey
 from services.gateway.store.database import Pool, borrowed
 
-_STORED = "SELECT key_id, wrapped, erased_at FROM personal_key WHERE key_id = ANY($1::uuid[])"
+_STORED = """
+SELECT key_id, wrapped, master_key_id, erased_at FROM personal_key WHERE key_id = ANY($1::uuid[])
+"""
 
 _ADD = f"""
 WITH added AS (
@@ -19,7 +21,7 @@ WITH added AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[],
                          $7::text[])
         ON CONFLICT (key_id) DO NOTHING
-    RETURNING key_id, wrapped, erased_at
+    RETURNING key_id, wrapped, master_key_id, erased_at
 )
 SELECT * FROM added UNION ALL {_STORED}
 """
@@ -65,6 +67,10 @@ class PersonalKeyStore:
 
 def _by_id(rows: Iterable[asyncpg.Record]) -> dict[str, StoredKey]:
     return {
-        str(row["key_id"]): StoredKey(wrapped=row["wrapped"], erased_at=row["erased_at"])
+        str(row["key_id"]): StoredKey(
+            wrapped=row["wrapped"],
+            master_key_id=row["master_key_id"],
+            erased_at=row["erased_at"],
+        )
         for row in rows
     }

@@ -45,6 +45,7 @@ class InventoryBehaviour:
             "ota.inventory.set_allotment",
             "ota.inventory.stop_sales",
             "ota.inventory.resume_sales",
+            "ota.inventory.cap_partner",
             "ota.inventory.publish_catalogue",
             "ota.reservation.reservation_activated",
             "ota.reservation.reservation_cancelled",

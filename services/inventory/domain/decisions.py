@@ -7,6 +7,7 @@ from typing import assert_never
 
 from libs.events.contracts.inventory import (
     AllotmentSet,
+    CapPartner,
     CataloguePublished,
     HoldPlaced,
     HoldRefused,
@@ -14,6 +15,7 @@ from libs.events.contracts.inventory import (
     LedgerChanged,
     LedgerChangeRefused,
     LedgerConflictFound,
+    PartnerCapSet,
     PlaceHold,
     PublishCatalogue,
     ReleaseReason,
@@ -34,13 +36,19 @@ from libs.events.contracts.reservation import (
 from libs.kernel.outcome import Decision
 from libs.kernel.pricing import shared
 from libs.kernel.state import State
-from services.inventory.domain.ledger import Hold, Pool, PublishedCatalogue
+from services.inventory.domain.ledger import (
+    Hold,
+    PartnerCap,
+    Pool,
+    PublishedCatalogue,
+    cap_name,
+)
 
 HOLD_DEFAULT = timedelta(hours=24)
 HOLD_MAX = timedelta(hours=48)
 QUANTITY_MAX = 100
 
-LedgerCommand = PlaceHold | SetAllotment | StopSales | ResumeSales | PublishCatalogue
+LedgerCommand = PlaceHold | SetAllotment | StopSales | ResumeSales | CapPartner | PublishCatalogue
 TerminalEvent = ReservationActivated | ReservationCancelled | ReservationExpired
 
 
@@ -57,6 +65,8 @@ def decide(
             return _allot(state, message)
         case StopSales() | ResumeSales():
             return _switch(state, message)
+        case CapPartner():
+            return _set_cap(state, message)
         case PublishCatalogue():
             return _publish(state, message)
         case _:
@@ -64,7 +74,7 @@ def decide(
 
 
 def _place(state: State, command: PlaceHold, now: datetime) -> Decision:
-    """Refuse in this order: quantity (a defect upstream), pool, deadline, sales, stock."""
+    """Refuse in this order: quantity (a defect upstream), pool, deadline, sales, stock, cap."""
     if not 1 <= command.quantity <= QUANTITY_MAX:
         raise ValueError(f"quantity {command.quantity} is outside 1..{QUANTITY_MAX}")
     known = state.get(Hold, command.reservation_id)
@@ -82,6 +92,12 @@ def _place(state: State, command: PlaceHold, now: datetime) -> Decision:
         return Decision(answer=HoldRefused(reason="sales_stopped", available=0), recorded=True)
     if command.quantity > pool.available:
         refused = HoldRefused(reason="sold_out", available=pool.available)
+        return Decision(answer=refused, recorded=True)
+    cap = state.get(PartnerCap, cap_name(pool.pool_no, command.partner_id))
+    if cap is not None and cap.units is not None and cap.held + command.quantity > cap.units:
+        refused = HoldRefused(
+            reason="hold_limit", available=pool.available, limit=cap.units, held=cap.held
+        )
         return Decision(answer=refused, recorded=True)
     held = UnitsHeld(
         reservation_id=command.reservation_id,
@@ -199,6 +215,43 @@ def _switch(state: State, command: StopSales | ResumeSales) -> Decision:
         event = SalesResumed(pool_no=pool.pool_no)
         changed = not pool.selling
     return Decision(events=(event,), answer=answer, recorded=True) if changed else _same(answer)
+
+
+def _set_cap(state: State, command: CapPartner) -> Decision:
+    """Cap what a partner may hold; what it holds beyond that stays, and only new holds wait."""
+    if command.units is not None and command.units < 0:
+        raise ValueError(f"{command.units} units can't be a cap")
+    pool = state.get(Pool, str(command.pool_no))
+    if pool is None:
+        refused = LedgerChangeRefused(reason="pool_unknown", detail=f"pool {command.pool_no}")
+        return Decision(answer=refused)
+    answer = LedgerChanged(pool_no=pool.pool_no)
+    known = state.get(PartnerCap, cap_name(pool.pool_no, command.partner_id))
+    if command.units == (known.units if known is not None else None):
+        return _same(answer)
+    counted = known is not None and known.units is not None
+    held = known.held if known is not None and counted else _open_units(state, command)
+    cap = PartnerCapSet(
+        pool_no=pool.pool_no, partner_id=command.partner_id, units=command.units, held=held
+    )
+    return Decision(events=(cap,), answer=answer, recorded=True)
+
+
+def _open_units(state: State, command: CapPartner) -> int:
+    """Add up a partner's open holds in a pool, those of this batch included.
+
+    The one place that looks at all open holds: it costs something when a cap is set,
+    so that placing and ending holds costs nothing without one.
+    """
+    holds = {hold.key: hold for hold in state.all(Hold)}
+    staged = (change.entity for change in state.staged())
+    holds |= {hold.key: hold for hold in staged if isinstance(hold, Hold)}
+    return sum(
+        hold.quantity
+        for hold in holds.values()
+        if hold.status == "held"
+        and (hold.pool_no, hold.partner_id) == (command.pool_no, command.partner_id)
+    )
 
 
 def _same(answer: LedgerChanged) -> Decision:

@@ -14,6 +14,7 @@ from libs.events.contracts.inventory import (
     AllotmentSet,
     CataloguePublished,
     LedgerConflictFound,
+    PartnerCapSet,
     SalesResumed,
     SalesStopped,
     Sealed,
@@ -85,6 +86,36 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartnerCap:
+    """How many units of a pool a partner may hold at once; *name* is `cap_name`.
+
+    *held* counts the partner's open holds while there is a cap; *units* None is a
+    lifted one, which counts nothing.
+    """
+
+    name: str
+    pool_no: int
+    partner_id: str
+    units: int | None
+    held: int
+
+    @property
+    def key(self) -> str:
+        """Its name."""
+        return self.name
+
+    @property
+    def kept(self) -> bool:
+        """The few caps stay in memory, lifted ones too: a row is never made twice."""
+        return True
+
+
+def cap_name(pool_no: int, partner_id: str) -> str:
+    """Return the name under which a partner's cap in a pool is known."""
+    return f"{pool_no}/{partner_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedCatalogue:
     """A catalogue version that was made current."""
 
@@ -110,6 +141,7 @@ LedgerEvent = (
     | AllotmentSet
     | SalesStopped
     | SalesResumed
+    | PartnerCapSet
     | LedgerConflictFound
     | CataloguePublished
 )
@@ -122,15 +154,18 @@ def evolve(state: State, event: LedgerEvent, position: Position, decided_at: dat
             pool = _pool(state, event.pool_no)
             state.put(replace(pool, held=pool.held + event.quantity))
             state.put(_hold(event, position, decided_at))
+            _count(state, event, event.quantity)
         case UnitsSold():
             pool, hold = _pool(state, event.pool_no), _open(state, event.reservation_id)
             held, sold = pool.held - hold.quantity, pool.sold + hold.quantity
             state.put(replace(pool, held=held, sold=sold))
             state.put(replace(hold, status="sold"))
+            _count(state, hold, -hold.quantity)
         case UnitsReleased():
             pool, hold = _pool(state, event.pool_no), _open(state, event.reservation_id)
             state.put(replace(pool, held=pool.held - hold.quantity))
             state.put(replace(hold, status="released"))
+            _count(state, hold, -hold.quantity)
         case AllotmentSet():
             known = state.get(Pool, str(event.pool_no))
             state.put(replace(known, allotted=event.units) if known else _new_pool(event))
@@ -138,6 +173,8 @@ def evolve(state: State, event: LedgerEvent, position: Position, decided_at: dat
             state.put(replace(_pool(state, event.pool_no), selling=False))
         case SalesResumed():
             state.put(replace(_pool(state, event.pool_no), selling=True))
+        case PartnerCapSet():
+            state.put(_cap(event))
         case CataloguePublished():
             catalogue = event.catalogue
             state.put(
@@ -147,6 +184,23 @@ def evolve(state: State, event: LedgerEvent, position: Position, decided_at: dat
             )
         case LedgerConflictFound():
             pass
+
+
+def _cap(event: PartnerCapSet) -> PartnerCap:
+    return PartnerCap(
+        name=cap_name(event.pool_no, event.partner_id),
+        pool_no=event.pool_no,
+        partner_id=event.partner_id,
+        units=event.units,
+        held=event.held if event.units is not None else 0,
+    )
+
+
+def _count(state: State, hold: UnitsHeld | Hold, units: int) -> None:
+    """Add *units* to what a capped partner holds of a pool; others are not counted."""
+    cap = state.get(PartnerCap, cap_name(hold.pool_no, hold.partner_id))
+    if cap is not None and cap.units is not None:
+        state.put(replace(cap, held=cap.held + units))
 
 
 def _pool(state: State, pool_no: int) -> Pool:

@@ -42,7 +42,8 @@ class Table:
             self.fail_next = False
             raise StoreUnavailable("away")
         for each in keys:
-            self.rows.setdefault(each.key_id, StoredKey(wrapped=each.wrapped, erased_at=None))
+            stored = StoredKey(wrapped=each.wrapped, master_key_id="m", erased_at=None)
+            self.rows.setdefault(each.key_id, stored)
         return {each.key_id: self.rows[each.key_id] for each in keys}
 
 

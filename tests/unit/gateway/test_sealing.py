@@ -11,11 +11,13 @@ from cryptography.exceptions import InvalidTag
 
 from services.gateway.app.call import Call, Write
 from services.gateway.app.key_writer import KeyWriter
+from services.gateway.app.master_keys import MasterKeys, MasterKeyUnknown
 from services.gateway.app.sealing import Person, Sealer
 from services.gateway.domain.keyed_hash import KeyedHashes
 from services.gateway.domain.partner import Caller
 from services.gateway.domain.records import NewKey, StoredKey
 
+OLD, NEW = b"o" * 32, b"n" * 32
 FIELDS = {"name": "陳大文", "special_requests": None}
 PERSON = Person(email="a@example.com", phone="12345")
 
@@ -30,7 +32,10 @@ class Table:
     async def add_keys(self, keys: Sequence[NewKey]) -> Mapping[str, StoredKey]:
         """See `services.gateway.app.key_writer.KeyTable`."""
         for each in keys:
-            self.rows.setdefault(each.key_id, StoredKey(wrapped=each.wrapped, erased_at=None))
+            stored = StoredKey(
+                wrapped=each.wrapped, master_key_id=each.master_key_id, erased_at=None
+            )
+            self.rows.setdefault(each.key_id, stored)
             self.hashes.setdefault(each.key_id, (each.email_hash, each.phone_hash))
         return {each.key_id: self.rows[each.key_id] for each in keys}
 
@@ -39,11 +44,11 @@ class Table:
         return {key_id: self.rows[key_id] for key_id in key_ids if key_id in self.rows}
 
 
-def sealer(table: Table) -> Sealer:
+def sealer(table: Table, *master_keys: bytes) -> Sealer:
     """Return a sealer with its own stream of "random" bytes."""
     counter = itertools.count(1)
     return Sealer(
-        master_key=b"m" * 32,
+        master_keys=MasterKeys(read=lambda: master_keys or (OLD,), monotonic=lambda: 0.0),
         hashes=KeyedHashes(b"f" * 32),
         writer=KeyWriter(table=table),
         reader=table,
@@ -128,10 +133,31 @@ async def test_erased_data_stay_erased() -> None:
     table = Table()
     each = sealer(table)
     sealed = await each.seal(write(), reservation_id="res", fields=FIELDS, person=PERSON)
-    table.rows[sealed.key_id] = StoredKey(wrapped=None, erased_at=None)
+    table.rows[sealed.key_id] = StoredKey(wrapped=None, master_key_id="gone", erased_at=None)
     again = await each.seal(write(), reservation_id="res", fields=FIELDS, person=PERSON)
     opened = await each.open([(sealed, "res"), (again, "res")])
     assert [{}, {}] == [each.fields for each in opened]
     del table.rows[sealed.key_id]
     [gone] = await each.open([(sealed, "res")])
     assert {} == gone.fields
+
+
+async def test_data_of_an_older_master_key_are_opened_while_it_is_known() -> None:
+    """What is new is under the current one; without the older one, that is said."""
+    table = Table()
+    before = await sealer(table, OLD).seal(write("1"), reservation_id="res", fields=FIELDS)
+    after = await sealer(table, NEW, OLD).seal(write("2"), reservation_id="res", fields=FIELDS)
+    both = [(before, "res"), (after, "res")]
+    assert [FIELDS, FIELDS] == [each.fields for each in await sealer(table, NEW, OLD).open(both)]
+    assert [FIELDS] == [each.fields for each in await sealer(table, NEW).open(both[1:])]
+    with pytest.raises(MasterKeyUnknown):
+        await sealer(table, NEW).open(both)
+
+
+async def test_a_repeat_after_a_change_of_the_master_key_uses_the_first_key() -> None:
+    """The row is wrapped under the older one, and the data key is the row's."""
+    table = Table()
+    first = await sealer(table, OLD).seal(write(), reservation_id="res", fields=FIELDS)
+    again = await sealer(table, NEW, OLD).seal(write(), reservation_id="res", fields=FIELDS)
+    opened = await sealer(table, OLD).open([(first, "res"), (again, "res")])
+    assert [FIELDS, FIELDS] == [each.fields for each in opened]

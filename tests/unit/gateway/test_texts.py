@@ -7,10 +7,18 @@ from datetime import UTC, datetime
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 
-from services.gateway.domain.refusal import Refusal
 from services.gateway.http.bodies import NOT_AN_OBJECT, NOT_JSON, REPEATED_FIELD, read_object
+from services.gateway.http.endpoints import PRODUCT_IDS
 from services.gateway.http.headers import ignored_names, trace_context
-from services.gateway.http.parameters import Parameters, parse_instant, read_query
+from services.gateway.http.parameters import (
+    PAGE,
+    PAGING,
+    Misfit,
+    Parameters,
+    names_of,
+    parse_instant,
+    read_query,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +66,8 @@ def test_instants_are_read_in_utc(text: str, at: datetime | None) -> None:
 
 def test_parameters_keep_the_first_that_is_wrong() -> None:
     """All are looked at, the first bad one is told, the unknown ones are listed."""
-    parameters = Parameters(read_query(MultiDict([("page", "0"), ("limit", "x"), ("z", "1")])))
+    query = MultiDict([("page", "0"), ("limit", "x"), ("z", "1")])
+    parameters = Parameters(read_query(query), names_of(PAGING))
     parameters.page()
     assert parameters.refusal is not None
     assert "page" == parameters.refusal.extra["parameter"]
@@ -68,9 +77,21 @@ def test_parameters_keep_the_first_that_is_wrong() -> None:
 def test_product_ids_may_be_given_in_several_parts() -> None:
     """Repeated parameters and commas mean the same."""
     query = MultiDict([("product_ids", "107, 106"), ("product_ids", "107,101")])
-    assert [107, 106, 101] == Parameters(read_query(query)).product_ids()
-    too_many = MultiDict([("product_ids", ",".join(map(str, range(1, 102))))])
-    assert isinstance(Parameters(read_query(too_many)).product_ids(), Refusal)
+    assert [107, 106, 101] == PRODUCT_IDS.read(query.getall("product_ids"))
+    assert isinstance(PRODUCT_IDS.read([",".join(map(str, range(1, 102)))]), Misfit)
+
+
+def test_what_an_endpoint_does_not_declare_cannot_be_read() -> None:
+    """A parameter that is read and not declared would stand in no document."""
+    parameters = Parameters({"page": ["1"]})
+    with pytest.raises(AssertionError, match="not declared"):
+        parameters.get(PAGE)
+    assert ["page"] == parameters.ignored
+
+
+def test_the_first_year_is_a_time_too_early_to_tell() -> None:
+    """A date that Hong Kong's offset moves before the calendar is refused, not an error."""
+    assert parse_instant("0001-01-01") is None
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,25 @@ def test_each_violation_is_a_sentence(pool: Pool, holds: list[Hold], expected: l
     assert expected == violations([pool], holds)
 
 
+def test_a_cap_counts_what_its_partner_holds() -> None:
+    """Above the cap or not; a lifted cap counts nothing, and others' holds are not its own."""
+    pools, holds = (
+        [replace(examples.POOL, held=6)],
+        [
+            examples.HOLD,
+            replace(examples.HOLD, reservation_id="res_other", partner_id="another"),
+        ],
+    )
+    right = [examples.PARTNER_CAP, replace(examples.PARTNER_CAP, units=1)]
+    lifted = replace(examples.PARTNER_CAP, units=None, held=0)
+    assert [] == violations(pools, holds, [*right, lifted])
+    wrong = [replace(examples.PARTNER_CAP, held=6), replace(lifted, held=3)]
+    assert [
+        "cap 1/test_partner counts 6 held, its open holds have 3",
+        "cap 1/test_partner counts 3 held, its open holds have 0",
+    ] == violations(pools, holds, wrong)
+
+
 def test_holds_of_other_pools_count_for_theirs() -> None:
     """A hold in the wrong pool is seen."""
     stray = replace(examples.HOLD, pool_no=examples.OTHER_POOL_NO)

@@ -152,6 +152,12 @@ def test_refusals_come_in_a_fixed_order() -> None:
         answer=HoldRefused(reason="sold_out", available=2), recorded=True
     )
 
-    story.happened(replace(STOCK, units=3), at=AT, id="allot")
+    cap = replace(examples.PARTNER_CAP_SET, pool_no=STOCK.pool_no, units=2, held=0)
+    story.happened(replace(STOCK, units=3), cap, at=AT, id="allot")
+    story.when(faulty, at=AT).then(
+        answer=HoldRefused(reason="hold_limit", available=3, limit=2, held=0), recorded=True
+    )
+
+    story.happened(replace(cap, units=3), at=AT, id="cap")
     story.when(faulty, at=AT)
     assert 0 == story.entity(Pool, STOCK.pool_no).available

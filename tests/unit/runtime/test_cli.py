@@ -116,3 +116,80 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
         call("runn")
     assert 2 == ended.value.code
     assert "runn" in capsys.readouterr().err
+
+
+def grouped(*arguments: str) -> int:
+    """Call a console command with groups and without a default."""
+
+    def named(name: str) -> Command[ServiceSettings]:
+        def told(_: ServiceSettings, arguments: argparse.Namespace) -> int:
+            print(f"{name} {arguments.file}")
+            return 0
+
+        return Command(
+            name=name, help=f"Do {name}.", settings=RunSettings, run=told, arguments=with_file
+        )
+
+    return run_command(
+        program="ota-admin",
+        description="Runs the platform.",
+        commands=[named("key rotate"), named("key list"), named("stock list"), named("check")],
+        groups={"key": "API keys.", "stock": "Units."},
+        epilog="settings: the environment",
+        default=None,
+        arguments=arguments,
+    )
+
+
+@pytest.mark.parametrize("name", ["key list", "stock list", "key rotate", "check"])
+def test_two_words_are_a_group_and_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same word may stand in two groups, and commands beside groups."""
+    assert 0 == grouped(*name.split(), "x")
+    assert f"{name} x\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown", "not_shown"),
+    [
+        ((), ["API keys.", "Units.", "Do check.", "settings: the environment"], ["Do key list."]),
+        (("key",), ["Do key rotate.", "Do key list."], ["Do stock list."]),
+    ],
+)
+def test_half_a_command_shows_what_there_is(
+    arguments: tuple[str, ...],
+    shown: list[str],
+    not_shown: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing runs; the help of the group comes on standard error with exit code 2."""
+    assert 2 == grouped(*arguments)
+    captured = capsys.readouterr()
+    assert "" == captured.out
+    assert [True] * len(shown) == [text in captured.err for text in shown]
+    assert [False] * len(not_shown) == [text in captured.err for text in not_shown]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (("--help",), "API keys."),
+        (("key", "--help"), "Do key rotate."),
+        (("key", "rotate", "--help"), "the file"),
+    ],
+)
+def test_every_level_has_help(
+    arguments: tuple[str, ...], shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program's, a group's and a command's, each with exit code 0."""
+    with pytest.raises(SystemExit) as ended:
+        grouped(*arguments)
+    assert 0 == ended.value.code
+    assert shown in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [("kei", "list"), ("key", "rotat", "x"), ("key", "list")])
+def test_a_misspelt_command_of_a_group_is_refused(arguments: tuple[str, ...]) -> None:
+    """As is one without its arguments."""
+    with pytest.raises(SystemExit) as ended:
+        grouped(*arguments)
+    assert 2 == ended.value.code

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from libs.runtime.config import Dsn, HexKey, Port, SecretKey, ServiceSettings, describe
+from libs.runtime.config import (
+    Dsn,
+    HexKey,
+    HexKeyFile,
+    HexKeyOrNone,
+    HexKeys,
+    Port,
+    SecretKey,
+    ServiceSettings,
+    describe,
+    read_secret_keys,
+)
 
 SECRET = "0f" * 32
 ADDRESS = "postgresql://app:hunter2@127.0.0.1:5433/ota_inventory"
@@ -143,3 +156,47 @@ def test_a_wrong_value_is_named_but_not_shown(
     assert variable in text or "extra_hosts" in text
     assert reason in text
     assert "hunter2" not in text
+
+
+class ManyKeys(ServiceSettings):
+    """Settings with secrets that may be several, missing, or in a file."""
+
+    key_or_none: HexKeyOrNone = None
+    keys_old: HexKeys = ()
+    key_file: HexKeyFile | None = None
+
+
+def test_several_secrets_stand_between_commas(environment: pytest.MonkeyPatch) -> None:
+    """In their order; none is nothing, and none of them shows."""
+    assert ((), None) == (ManyKeys().keys_old, ManyKeys().key_or_none)
+    environment.setenv("OTA_KEYS_OLD", f"{SECRET}, {'ab' * 32}")
+    environment.setenv("OTA_KEY_OR_NONE", SECRET)
+    settings = ManyKeys()
+    assert (bytes.fromhex(SECRET), b"\xab" * 32) == settings.keys_old
+    assert settings.key_or_none == settings.keys_old[0]
+    for text in (repr(settings), settings.model_dump_json(), str(settings.model_dump())):
+        assert SECRET not in text
+        assert r"\x0f" not in text
+    environment.setenv("OTA_KEYS_OLD", f"{SECRET},hunter2")
+    assert "64 hexadecimal" in complaint(ManyKeys)
+    assert "hunter2" not in complaint(ManyKeys)
+
+
+def test_a_file_of_secrets_has_one_a_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Comments and empty lines don't count; what is wrong is named by its line, never shown."""
+    file = tmp_path / "keys"
+    file.write_text(f"# current\n{SECRET}\n\n  {'ab' * 32}  \n", encoding="ascii")
+    environment.setenv("OTA_KEY_FILE", str(file))
+    assert file == ManyKeys().key_file
+    assert (bytes.fromhex(SECRET), b"\xab" * 32) == read_secret_keys(file)
+    for content, reason in (
+        (f"{SECRET}\nhunter2\n", "line 2 must be 64"),
+        ("# nothing\n", "no secret"),
+    ):
+        file.write_text(content, encoding="ascii")
+        text = complaint(ManyKeys)
+        assert "OTA_KEY_FILE" in text
+        assert reason in text
+        assert "hunter2" not in text
+    file.unlink()
+    assert "cannot be read" in complaint(ManyKeys)

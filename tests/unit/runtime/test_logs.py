@@ -167,6 +167,7 @@ def test_harmless_keys_stay(capture: Capture) -> None:
     ("text", "expected"),
     [
         ("key ota_test_key_12345!", "key [redacted]!"),
+        (f"key otak_0a1b2c3d_{'aZ9' * 12}!", "key otak_0a1b2c3d_[redacted]!"),
         ("ota251103_key_67890", "[redacted]"),
         ("direct_web_key_11111", "[redacted]"),
         ("ota_full_access_key_99999", "[redacted]"),

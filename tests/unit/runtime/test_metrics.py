@@ -35,6 +35,12 @@ NAMES = {
     "ota_event_loop_lag_seconds": (),
     "ota_replies_unmatched_total": (),
     "ota_commands_unknown_outcome_total": (),
+    "ota_connections_open": (),
+    "ota_connections_refused_total": ("reason",),
+    "ota_audit_rows_total": (),
+    "ota_audit_dropped_total": (),
+    "ota_audit_backlog_rows": (),
+    "ota_calls_over_limit_total": ("limit",),
     "ota_build_info": ("service", "version", "python_version"),
 }
 

@@ -1,0 +1,1 @@
+"""The committed copies of the generated documents (`make openapi`)."""

@@ -1,0 +1,1 @@
+"""The operators' console: partners, keys, stock and records, beside the running gateway."""

@@ -1,0 +1,61 @@
+"""Databases as operators' commands reach them, and what is said when one can't be asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import asyncpg
+
+from libs.runtime.cli import CommandFailed
+from libs.runtime.postgres import connect, create_pool
+from services.gateway.domain.failure import StoreUnavailable
+from services.gateway.store.database import Pool
+
+NAME = "ota-admin"
+STATEMENT_TIMEOUT_S = 30.0
+LOCK_TIMEOUT_S = 10.0
+
+
+@contextmanager
+def _told(variable: str) -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise CommandFailed(f"the role of {variable} may not do it: {error}") from error
+    except asyncpg.UndefinedTableError as error:
+        raise CommandFailed(f"{error}: bring the database of {variable} up to date") from error
+    except (OSError, TimeoutError, StoreUnavailable, asyncpg.PostgresError) as error:
+        raise CommandFailed(
+            f"the database cannot be asked, is it up and {variable} right?"
+            f" ({type(error).__name__}: {error})"
+        ) from error
+
+
+@asynccontextmanager
+async def reading(dsn: str, *, variable: str) -> AsyncIterator[Pool]:
+    """Give connections that only read; *variable* is told to who has to mend the address.
+
+    Raises CommandFailed.
+    """
+    with _told(variable):
+        async with await create_pool(
+            dsn, application_name=NAME, size_max=2, command_timeout_s=STATEMENT_TIMEOUT_S
+        ) as pool:
+            yield pool
+
+
+@asynccontextmanager
+async def owning(dsn: str, *, variable: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Give a connection that may change what applications may not; raises CommandFailed."""
+    with _told(variable):
+        connection = await connect(
+            dsn,
+            application_name=NAME,
+            statement_timeout_s=STATEMENT_TIMEOUT_S,
+            lock_timeout_s=LOCK_TIMEOUT_S,
+        )
+        try:
+            yield connection
+        finally:
+            await connection.close(timeout=2)

@@ -1,0 +1,92 @@
+"""What operators' commands share on the terminal: who acts, questions, tables and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from libs.runtime.cli import CommandFailed
+
+_NAME = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,62}[^\s\x00-\x1f\x7f])?\Z")
+
+
+def add_actor(parser: argparse.ArgumentParser) -> None:
+    """Add ``--as NAME`` to a command that changes something; see `actor`."""
+    parser.add_argument(
+        "--as",
+        dest="actor",
+        metavar="NAME",
+        help="who makes the change, recorded with it (your user name if not given)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json`` to a command that shows something."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Add ``--yes`` to a command that can't be taken back; see `confirm`."""
+    parser.add_argument("--yes", action="store_true", help="do not ask, do it")
+
+
+def actor(arguments: argparse.Namespace) -> str:
+    """Return who makes the change; raises CommandFailed for a name that cannot be recorded."""
+    name = arguments.actor
+    if name is None:
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):
+            raise CommandFailed("this user has no name: say who you are with --as NAME") from None
+    if not _NAME.match(name):
+        raise CommandFailed("--as takes 1 to 64 characters on one line")
+    return str(name)
+
+
+def confirm(question: str, arguments: argparse.Namespace) -> None:
+    """Return if the operator agrees or has said --yes; raises CommandFailed otherwise."""
+    if arguments.yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandFailed("nothing was done: nobody is here to be asked, add --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise CommandFailed("nothing was done")
+
+
+def show_json(value: object) -> None:
+    """Print a value as JSON; instants as ISO 8601 in UTC."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=plain))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Print rows as a table: None as a dash, instants to the second, lists with spaces."""
+    lines = [list(columns), *([_cell(row[name]) for name in columns] for row in rows)]
+    lines[0] = [name.upper().replace("_", " ") for name in columns]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        case list() | tuple():
+            return " ".join(map(str, value)) or "-"
+        case _:
+            return str(value)
+
+
+def plain(value: object) -> str:
+    """Return a value as text, instants as ISO 8601 in UTC; also what JSON makes of it."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)

@@ -1,0 +1,287 @@
+"""The partner port: listens, lets connections in up to a maximum, and ends those that overstay."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol, cast
+
+import structlog
+from aiohttp import web
+
+from libs.runtime.metrics import Metrics
+from libs.runtime.problem import CONTENT_TYPE, Problem
+from services.gateway.domain.refusal import Refusal
+from services.gateway.domain.source_address import lies_within, neighbourhood, parse_networks
+from services.gateway.http.connection import Bounds, Connection
+from services.gateway.http.responses import SERVER
+
+CONNECTIONS_WAITING_MAX = 1024
+SHUTDOWN_TIMEOUT_S = 3.0
+FILES_RESERVED = 256
+"""Descriptors for all else that the process opens: databases, Kafka, workers, logs."""
+
+TURNED_AWAY_MAX = 100
+TURNED_AWAY_S = 2.0
+EVICTED_AT_ONCE = 32
+RETRY_AFTER_S = 1
+
+ADDRESS_FULL = Problem(
+    word="RATE_LIMIT_EXCEEDED",
+    detail="Your address has too many open connections; keep some of them alive and use them.",
+    extra={"retry_after": RETRY_AFTER_S},
+)
+FULL = Problem(
+    word="NOT_EXECUTED",
+    detail="There are too many open connections at the moment; nothing was done.",
+    extra={"retry_after": RETRY_AFTER_S},
+)
+UNKNOWN_EXPECTATION = Refusal(
+    word="INVALID_REQUEST", detail="The only expectation that can be met is 100-continue."
+)
+
+log = structlog.get_logger()
+
+
+class Refuser(Protocol):
+    """Answers requests that have not reached an endpoint."""
+
+    def refuse(self, request: web.BaseRequest, refusal: Refusal) -> web.Response:
+        """Return the answer, with what every answer carries."""
+
+
+class PartnerServer:
+    """Serves an application on the partner port within *bounds*.
+
+    More connections than the process may hold: those that were idle longest make room; if
+    none is idle the newcomer is told 503. More than its share for one address: 429. Both are
+    told before anything is read. *trusted_proxies* (networks) bring many clients' connections,
+    and have no share.
+    """
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        refuser: Refuser,
+        bounds: Bounds,
+        metrics: Metrics,
+        random: Callable[[int], bytes],
+        trusted_proxies: str = "",
+    ) -> None:
+        self._proxies = parse_networks(trusted_proxies)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+        self._refuser = refuser
+        self._bounds = bounds
+        self._connections_max = bounds.connections_max
+        self._refused = metrics.connections_refused
+        self._random = random
+        self._open: dict[Connection, str] = {}
+        self._by_address: Counter[str] = Counter()
+        self._turned_away: set[_TurnedAway] = set()
+        self._counts: Counter[str] = Counter()
+        self._listening: asyncio.Server | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        metrics.connections_open.set_function(lambda: len(self._open))
+
+    @property
+    def manager(self) -> web.Server:
+        """See `services.gateway.http.connection.Door`."""
+        assert self._runner.server is not None
+        return self._runner.server
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; the real one, also when 0 was asked for."""
+        assert self._listening is not None
+        return cast("int", self._listening.sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
+    async def start(self, *, host: str, port: int) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        self._connections_max = min(
+            self._bounds.connections_max,
+            max(open_files_max(self._bounds.connections_max + FILES_RESERVED) - FILES_RESERVED, 1),
+        )
+        if self._connections_max < self._bounds.connections_max:
+            log.warning(
+                "gateway.connections.limited",
+                connections_max=self._connections_max,
+                wanted=self._bounds.connections_max,
+                reason="the system's limit of open files (ulimit -n)",
+            )
+        await self._runner.setup()
+        self.manager.request_handler = self._expecting(self.manager.request_handler)
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(
+            lambda: Connection(self, self._bounds, loop),
+            host,
+            port,
+            backlog=CONNECTIONS_WAITING_MAX,
+        )
+        self._sweep = loop.call_later(self._bounds.sweep_s, self._look_after)
+
+    async def close(self) -> None:
+        """Stop listening; requests under way get their answers."""
+        if self._listening is not None:
+            self._listening.close()
+        await self._runner.cleanup()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for each in tuple(self._turned_away):
+            each.end()
+
+    def admit(self, connection: Connection, transport: asyncio.Transport) -> bool:
+        """See `services.gateway.http.connection.Door`."""
+        peer = _peer(transport)
+        address = neighbourhood(peer)
+        full = self._by_address[address] >= self._bounds.address_connections_max
+        if full and not lies_within(peer, self._proxies):
+            self._turn_away(transport, ADDRESS_FULL, "address_full")
+            return False
+        if len(self._open) >= self._connections_max and not self._make_room():
+            self._turn_away(transport, FULL, "full")
+            return False
+        self._open[connection] = address
+        self._by_address[address] += 1
+        return True
+
+    def gone(self, connection: Connection) -> None:
+        """See `services.gateway.http.connection.Door`."""
+        address = self._open.pop(connection, None)
+        if address is None:
+            return
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+    def refuse(self, request: web.BaseRequest, refusal: Refusal, *, reason: str) -> web.Response:
+        """See `services.gateway.http.connection.Door`."""
+        self.count(reason)
+        return self._refuser.refuse(request, refusal)
+
+    def count(self, reason: str) -> None:
+        """See `services.gateway.http.connection.Door`."""
+        self._counts[reason] += 1
+        self._refused.labels(reason).inc()
+
+    def _make_room(self) -> bool:
+        """End some of the connections that are idle longest; a few at once, a search is dear."""
+        idle = [
+            (since, connection)
+            for connection in self._open
+            if (since := connection.idle_since) is not None
+        ]
+        idle.sort(key=lambda each: each[0])
+        for _, connection in idle[:EVICTED_AT_ONCE]:
+            self.gone(connection)
+            connection.evict()
+        return bool(idle)
+
+    def _turn_away(self, transport: asyncio.Transport, problem: Problem, reason: str) -> None:
+        self.count(reason)
+        if len(self._turned_away) >= TURNED_AWAY_MAX:
+            transport.abort()
+            return
+        answer = _raw_answer(problem, request_id=f"req_{self._random(12).hex()}")
+        protocol = _TurnedAway(answer, self._turned_away)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def _look_after(self) -> None:
+        """Once in a while: end what overstays, and log by reason what was refused."""
+        loop = asyncio.get_running_loop()
+        # First of all, so that a defect below does not end the looking after.
+        self._sweep = loop.call_later(self._bounds.sweep_s, self._look_after)
+        now = loop.time()
+        for connection in tuple(self._open):
+            connection.check(now, self._bounds)
+        counts, self._counts = self._counts, Counter()
+        for reason, count in counts.items():
+            log.warning("gateway.connections.refused", reason=reason, count=count)
+
+    def _expecting(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        """Answer expectations that nobody knows as everything else; aiohttp would quote them."""
+
+        async def refused(request: web.BaseRequest) -> web.StreamResponse:
+            return self.refuse(request, UNKNOWN_EXPECTATION, reason="expectation")
+
+        def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            expected = request.headers.get("Expect")
+            if expected is not None and expected.lower() != "100-continue":
+                return refused(request)
+            return handler(request)
+
+        return handle
+
+
+class _TurnedAway(asyncio.Protocol):
+    """Says why a connection is not let in, and gives its client a moment to read that."""
+
+    def __init__(self, answer: bytes, waiting: set[_TurnedAway]) -> None:
+        self._answer = answer
+        self._waiting = waiting
+        self._transport: asyncio.Transport | None = None
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._waiting.add(self)
+        self._transport.write(self._answer)
+        # A close now would reset the connection if its request is on the way: half of one does not.
+        with suppress(OSError):
+            self._transport.write_eof()
+        self._end = asyncio.get_running_loop().call_later(TURNED_AWAY_S, self.end)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._waiting.discard(self)
+        if self._end is not None:
+            self._end.cancel()
+
+    def end(self) -> None:
+        """End the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def open_files_max(wanted: int) -> int:
+    """Raise the process's limit of open files to *wanted* as far as it may; return what it is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        return raised
+    return soft
+
+
+def _peer(transport: asyncio.Transport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
+
+
+def _raw_answer(problem: Problem, *, request_id: str) -> bytes:
+    body = problem.render(instance="/", request_id=request_id)
+    head = (
+        f"HTTP/1.1 {problem.status} {problem.title}",
+        f"Server: {SERVER}",
+        f"X-Request-Id: {request_id}",
+        f"Content-Type: {CONTENT_TYPE}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        f"Retry-After: {RETRY_AFTER_S}",
+        "Connection: close",
+    )
+    return "\r\n".join((*head, "", "")).encode() + body

@@ -1,0 +1,139 @@
+"""The documentation that comes with the API: its pages, its files, its document."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import tomllib
+
+import pytest
+
+from libs.runtime.problem import CATALOGUE, slug
+from services.gateway.http.docs_assets import STATIC
+from tests.http.world import World
+
+PAGES = ("/docs", "/docs/getting-started", "/problems", "/problems/sold-out")
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+# Where a page's browser would fetch something from.
+_FETCHED = re.compile(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'>) ]+)""")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_needs_no_key_and_nobody_else(world: World, path: str) -> None:
+    """All it loads comes from this server, and its policy forbids anything else."""
+    async with world.client.get(path, headers=BROWSER) as response:
+        text = await response.text()
+        assert (200, "text/html") == (response.status, response.content_type)
+        policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    fetched = _FETCHED.findall(text)
+    assert fetched
+    assert [] == [each for each in fetched if not each.startswith(("/", "#", "data:,"))]
+    assert "<script>" not in text
+    assert " style=" not in text
+    for each in {each for each in fetched if each.startswith("/")}:
+        async with world.client.get(each, headers=BROWSER) as response:
+            assert 200 == response.status, each
+
+
+async def test_files_are_sent_compressed_and_once(world: World) -> None:
+    """Half a megabyte instead of two, and nothing at all to whoever has it."""
+    path = "/docs/assets/swagger-ui-bundle.js"
+    async with world.client.get(path, headers={"Accept-Encoding": "identity"}) as response:
+        plain, tag = await response.read(), response.headers["ETag"]
+    async with world.client.get(
+        path, headers={"Accept-Encoding": "gzip"}, auto_decompress=False
+    ) as response:
+        assert "gzip" == response.headers["Content-Encoding"]
+        assert plain == gzip.decompress(await response.read())
+    async with world.client.get(path, headers={"If-None-Match": tag}) as response:
+        assert (304, b"") == (response.status, await response.read())
+
+
+@pytest.mark.parametrize("name", ["x.js", "..%2fdocs.css", "VENDORED.toml", "%2fetc%2fpasswd"])
+async def test_no_other_file_is_served(world: World, name: str) -> None:
+    """Only the files that the pages name."""
+    async with world.client.get(f"/docs/assets/{name}") as response:
+        assert 404 == response.status
+
+
+def test_vendored_files_are_as_they_were_published() -> None:
+    """Nobody has edited them, and no file lies beside them that is not listed."""
+    folder = STATIC / "swagger-ui"
+    listed = tomllib.loads((folder / "VENDORED.toml").read_text(encoding="utf-8"))["sha256"]
+    assert set(listed) | {"VENDORED.toml"} == {path.name for path in folder.iterdir()}
+    for name, digest in listed.items():
+        assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest(), name
+
+
+@pytest.mark.parametrize("word", sorted(CATALOGUE))
+async def test_every_error_word_has_its_page(world: World, word: str) -> None:
+    """For people as HTML, for programs as JSON; it says whether a repeat helps."""
+    path = f"/problems/{slug(word)}"  # type: ignore[arg-type]
+    async with world.client.get(path, headers=BROWSER) as response:
+        text = await response.text()
+        assert "Accept" == response.headers["Vary"]
+    meaning = CATALOGUE[word]  # type: ignore[index]
+    assert word in text
+    assert ("a repeat may help" in text) == meaning.retryable
+    async with world.client.get(path) as response:
+        explained = await response.json()
+    assert (word, meaning.status, meaning.retryable) == (
+        explained["code"],
+        explained["status"],
+        explained["retryable"],
+    )
+
+
+@pytest.mark.parametrize("page", ["nothing", "SOLD_OUT", "sold_out", "%3Cscript%3E"])
+async def test_another_word_has_none(world: World, page: str) -> None:
+    """404 as a problem document, in which nothing is repeated unescaped."""
+    async with world.client.get(f"/problems/{page}", headers=BROWSER) as response:
+        assert (404, "application/problem+json") == (response.status, response.content_type)
+
+
+async def test_a_problem_leads_to_its_page(world: World) -> None:
+    """What `type` names is there."""
+    answered = await world.call("GET", "/orders/x")
+    async with world.client.get(answered.json["type"]) as response:
+        assert answered.json["code"] == (await response.json())["code"]
+
+
+async def test_the_document_is_built_once_and_kept_by_its_tag(world: World) -> None:
+    """The same bytes each time, compressed for whoever takes that; no key, no limit."""
+    async with world.client.get("/openapi.json") as response:
+        document, tag = json.loads(await response.read()), response.headers["ETag"]
+        assert "X-RateLimit-Limit" not in response.headers
+    assert "3.0.3" == document["openapi"]
+    async with world.client.get("/openapi.json", headers={"If-None-Match": tag}) as response:
+        assert 304 == response.status
+
+
+async def test_examples_name_the_address_that_was_asked(world: World) -> None:
+    """They run as they stand, wherever the server is."""
+    async with world.client.get("/docs/getting-started") as response:
+        assert f"http://127.0.0.1:{world.client.port}" in await response.text()
+
+
+@pytest.mark.parametrize(
+    "host", ["<script>", "a b", "x'y", 'x"y', "user@evil.example", "a/b", "a:123456"]
+)
+async def test_a_host_that_is_none_is_not_repeated(world: World, host: str) -> None:
+    """Commands are meant to be pasted: nothing but a host gets into them."""
+    async with world.client.get("/docs/getting-started", headers={"Host": host}) as response:
+        text = await response.text()
+    assert host not in text
+    assert "http://localhost:8080" in text
+
+
+async def test_reading_the_documentation_costs_no_calls(world: World) -> None:
+    """Pages stand before authentication and before the partner's limit."""
+    before = (await world.call("GET", "/inventory")).headers["X-RateLimit-Remaining"]
+    for path in (*PAGES, "/openapi.json", "/healthz"):
+        async with world.client.get(path, headers={"X-API-Key": "wrong"}) as response:
+            assert 200 == response.status
+    after = (await world.call("GET", "/inventory")).headers["X-RateLimit-Remaining"]
+    assert int(before) - 1 == int(after)

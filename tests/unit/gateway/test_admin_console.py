@@ -1,0 +1,191 @@
+"""The operators' console: its help, who acts, questions, durations, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import io
+import json
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from libs.runtime.cli import Command, CommandFailed
+from services.gateway.admin import keys, terminal
+from services.gateway.admin.cli import COMMANDS, EPILOG, GROUPS, cli
+from services.gateway.domain.directory import PERMISSIONS
+
+
+def named(**values: object) -> argparse.Namespace:
+    """Return parsed arguments."""
+    return argparse.Namespace(**values)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Return the parser of a command's own arguments."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    next(each for each in COMMANDS if each.name == name).arguments(parser)
+    return parser
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return what the console prints for *words*, wherever."""
+    monkeypatch.setattr("sys.argv", ["ota-admin", *words])
+    with pytest.raises(SystemExit):
+        cli()
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+def test_help_teaches(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Groups with a sentence each, examples, where settings come from; alone it says the same."""
+    text = shown(monkeypatch, capsys, "--help")
+    groups = {each.name.split()[0] for each in COMMANDS}
+    assert groups <= set(GROUPS)
+    for group in groups:
+        assert group in text
+    assert "OTA_GATEWAY_DSN" in text
+    assert text == shown(monkeypatch, capsys)
+
+
+def test_every_example_of_the_help_can_be_typed() -> None:
+    """Each names a command that there is, with arguments that it takes."""
+    text = re.sub(r"\\\\?\n\s+", "", EPILOG)
+    examples = re.findall(r"^ {6}ota-admin (.+)$", text, flags=re.MULTILINE)
+    assert len(examples) > 5
+    for example in examples:
+        group, word, *arguments = example.replace('"Harbour Travel"', "Harbour").split()
+        parser_of(f"{group} {word}").parse_args(arguments)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_help(
+    command: Command[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence for the list, and each argument explained."""
+    text = shown(monkeypatch, capsys, *command.name.split(), "--help")
+    assert command.help.split()[0] in text
+    parser = argparse.ArgumentParser()
+    command.arguments(parser)
+    assert [] == [action.dest for action in parser._actions if not action.help]
+
+
+@pytest.mark.parametrize("name", [each.name for each in COMMANDS if each.name.endswith("list")])
+def test_lists_are_for_programs_too(name: str) -> None:
+    """All listing commands take --json."""
+    assert parser_of(name).parse_args(["--json"]).json
+
+
+def test_the_actor_is_the_user_or_whoever_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--as wins; a user without a name must use it."""
+    monkeypatch.setattr(getpass, "getuser", lambda: "ada")
+    assert "ada" == terminal.actor(named(actor=None))
+    assert "Bob B." == terminal.actor(named(actor="Bob B."))
+
+    def nobody() -> str:
+        raise OSError("no such user")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    with pytest.raises(CommandFailed, match="--as"):
+        terminal.actor(named(actor=None))
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", " a", "a" * 65, "a\x1b[0m"])
+def test_an_actor_fits_on_a_line(name: str) -> None:
+    """What goes into the record for good is readable there."""
+    with pytest.raises(CommandFailed, match="1 to 64"):
+        terminal.actor(named(actor=name))
+
+
+@pytest.mark.parametrize(
+    ("yes", "tty", "typed", "done"),
+    [
+        (True, False, "", True),
+        (False, False, "y\n", False),
+        (False, True, "y\n", True),
+        (False, True, "YES\n", True),
+        (False, True, "\n", False),
+        (False, True, "no\n", False),
+    ],
+)
+def test_what_cannot_be_undone_is_asked_about(
+    yes: bool, tty: bool, typed: str, done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person is asked, a program must have said --yes; anything but yes is no."""
+    given = io.StringIO(typed)
+    monkeypatch.setattr(given, "isatty", lambda: tty)
+    monkeypatch.setattr("sys.stdin", given)
+    if done:
+        terminal.confirm("Sure?", named(yes=yes))
+        return
+    with pytest.raises(CommandFailed, match="nothing was done"):
+        terminal.confirm("Sure?", named(yes=yes))
+
+
+def test_tables_and_json_show_times_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
+    """Columns are as wide as their cells; nothing is a dash."""
+    hong_kong = timezone(timedelta(hours=8))
+    at = datetime(2026, 1, 5, 20, tzinfo=hong_kong)
+    terminal.show_table(
+        ("key_id", "last_used_at", "words"),
+        [
+            {"key_id": "one", "last_used_at": at, "words": ("a", "b")},
+            {"key_id": "number two", "last_used_at": None, "words": ()},
+        ],
+    )
+    assert [
+        "KEY ID      LAST USED AT          WORDS",
+        "one         2026-01-05 12:00:00Z  a b",
+        "number two  -                     -",
+    ] == capsys.readouterr().out.splitlines()
+    terminal.show_json({"at": at, "name": "港"})
+    assert {"at": "2026-01-05T12:00:00Z", "name": "港"} == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("24h", timedelta(hours=24)),
+        ("90d", timedelta(days=90)),
+        ("0s", timedelta(0)),
+        ("30m", timedelta(minutes=30)),
+    ],
+)
+def test_durations_are_numbers_with_a_unit(text: str, expected: timedelta) -> None:
+    """s, m, h and d."""
+    parsed = parser_of("key rotate").parse_args(["harbour", "--overlap", text])
+    assert expected == parsed.overlap
+
+
+@pytest.mark.parametrize("text", ["24", "1w", "-1h", "h", "1.5h", "999999d", "24h\n"])
+def test_other_durations_are_refused(text: str) -> None:
+    """Nobody has to guess the unit."""
+    with pytest.raises(argparse.ArgumentError, match="as in 24h"):
+        parser_of("key rotate").parse_args(["harbour", f"--overlap={text}"])
+
+
+def test_only_known_permissions_can_be_given() -> None:
+    """A misspelt one is refused before anything is asked."""
+    arguments = ["harbour", "--grant", PERMISSIONS[0], "--grant", PERMISSIONS[1]]
+    assert list(PERMISSIONS[:2]) == parser_of("partner change").parse_args(arguments).grant
+    with pytest.raises(argparse.ArgumentError):
+        parser_of("partner change").parse_args(["harbour", "--grant", "admin:*"])
+
+
+def test_a_key_is_shown_once_and_alone_on_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """So that it can be sent on without the words around it."""
+    made = keys.make_api_key(random=lambda size: b"x" * size)
+    ends = datetime(2026, 1, 5, tzinfo=UTC)
+    events = (
+        keys.KeyIssued(partner_id="p", key_id=made.key_id, key_hash="", expires_at=ends),
+        keys.KeyExpirySet(partner_id="p", key_id="old", expires_at=ends),
+    )
+    keys._show_once(made, events, as_json=False)
+    captured = capsys.readouterr()
+    assert made.text + "\n" == captured.out
+    assert made.text not in captured.err
+    assert "old ends at 2026-01-05" in captured.err
