@@ -39,8 +39,6 @@ SERVER_SETTINGS: Final[Mapping[str, str]] = {
     "shared_buffers": "128MB",
     "max_connections": "100",
     "max_wal_size": "512MB",
-    # As durable as the default, in one request to the disk instead of a write and a flush.
-    "wal_sync_method": "open_datasync",
     # Statements are short and many; compiling them would cost more than running them.
     "jit": "off",
     # A stalled writer must not hold its partition's head row for longer than callers wait.

@@ -9,7 +9,7 @@ from tests.api.fuzzing import run_schemathesis, start_platform
 from tests.support.stack import running_stack
 
 CASES_MIN = 5_000
-EXAMPLES = 250
+EXAMPLES = 400
 
 
 def main() -> int:

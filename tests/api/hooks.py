@@ -22,6 +22,8 @@ ADDONS = ("tokens-plan-a", "tokens-plan-b", "tokens-plan-c")
 VALID_KEY = re.compile(r'[!#-~][!-~]{0,199}|"([!#-\[\]-~]|\\["\\]){1,199}"')
 POSITION = re.compile(r"(inventory|reservation|fulfillment)\.")
 CURSOR_LENGTH_MAX = 512
+CUSTOMER_TYPES = {"adult", "child", "elderly"}
+UNITS_MAX = 100
 
 
 @schemathesis.hook
@@ -58,19 +60,32 @@ def _unpaged(query: dict[str, Any]) -> None:
 
 
 def _grantable(name: str, value: Any) -> Any:
-    """Move days and times into the future, and name add-ons that there are."""
+    """Move days and times into the future, name add-ons that there are, and type all units alike.
+
+    How many units a reservation has is not in the document.
+    """
     if name == "visit_date" and _reads(date.fromisoformat, value):
         today = datetime.now(ZoneInfo("Asia/Hong_Kong")).date()
         days = date.fromisoformat(value).toordinal() % 366
         return (today + timedelta(days=days)).isoformat()
     if name == "reservation_expires_at" and _reads(datetime.fromisoformat, value):
         return (datetime.now(UTC) + timedelta(minutes=10 + randbelow(10_000))).isoformat()
+    if name == "customer_type" and _are_types(value):
+        return value[:1]
     if name == "addons" and isinstance(value, list):
         return [
             {**addon, "addon_id": ADDONS[index % len(ADDONS)]} if _is_addon(addon) else addon
             for index, addon in enumerate(value)
         ]
     return value
+
+
+def _are_types(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 1 <= len(value) <= UNITS_MAX
+        and all(isinstance(word, str) and word in CUSTOMER_TYPES for word in value)
+    )
 
 
 def _is_addon(value: Any) -> bool:

@@ -18,7 +18,13 @@ from services.gateway.app.catalogue import CatalogueView
 from services.gateway.app.positions import encode_marks
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import KeyedHashes
-from services.gateway.domain.paging import SIZE_MAX, AskedPage, finish_page, start_page
+from services.gateway.domain.paging import (
+    SIZE_MAX,
+    AskedPage,
+    finish_page,
+    rows_of,
+    start_page,
+)
 from services.gateway.domain.partner import ADMIN_READ
 from services.gateway.domain.refusal import Refusal
 from services.gateway.domain.stock import stock_status
@@ -102,12 +108,13 @@ class Inventory:
         channel = None if caller.may((ADMIN_READ,)) else caller.channel
         await self._known(call, channel)
         chosen, unknown = self._chosen(channel, product_ids, inactive=True)
-        first = (request.page - 1) * request.size
         shown = finish_page(
             hashes=self._hashes,
             scope=scope,
             request=request,
-            rows=chosen[first : first + request.size + 1],
+            rows=rows_of(
+                request=request, rows=chosen, row_id=lambda product: str(product.product_id)
+            ),
             total=len(chosen),
             place=lambda product: (_NO_TIME, str(product.product_id)),
         )

@@ -19,7 +19,7 @@ from services.gateway.app.reservations import QrImages
 from services.gateway.app.sealing import Sealer
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import KeyedHashes
-from services.gateway.domain.paging import AskedPage, finish_page, start_page
+from services.gateway.domain.paging import AskedPage, finish_page, rows_of, start_page
 from services.gateway.domain.records import OrderFilter, OrderRecord, Slice, TicketRecord
 from services.gateway.domain.refusal import Refusal
 
@@ -134,12 +134,11 @@ class Orders:
         if record is None:
             return refusals.ORDER_NOT_FOUND
         issued = await self._view.tickets(order_id=order_id)
-        first = (request.page - 1) * request.size
         shown = finish_page(
             hashes=self._hashes,
             scope=scope,
             request=request,
-            rows=issued[first : first + request.size + 1],
+            rows=rows_of(request=request, rows=issued, row_id=lambda row: row.ticket_code),
             total=len(issued),
             place=lambda row: (_NO_TIME, row.ticket_code),
         )

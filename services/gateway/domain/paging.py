@@ -108,6 +108,21 @@ def finish_page(
     )
 
 
+def rows_of(
+    *, request: PageRequest, rows: Sequence[Row], row_id: Callable[[Row], str]
+) -> Sequence[Row]:
+    """Return the rows of a whole list that a page shows, and one more if there is one.
+
+    A walk goes on after the row that its cursor names, whatever the size of this page.
+    """
+    first = (request.page - 1) * request.size
+    if request.after is not None:
+        ids = [row_id(row) for row in rows]
+        last_shown = request.after[1]
+        first = ids.index(last_shown) + 1 if last_shown in ids else first
+    return rows[first : first + request.size + 1]
+
+
 def encode_cursor(*, hashes: KeyedHashes, scope: str, page: int, after: Place) -> str:
     """Return the cursor of page number *page*, which follows the row *after*."""
     at, row_id = after
