@@ -6,10 +6,11 @@ import argparse
 import sys
 
 from tests.api.fuzzing import run_schemathesis, start_platform
+from tests.support.deciders import Deciders
 from tests.support.stack import running_stack
 
 CASES_MIN = 5_000
-EXAMPLES = 400
+EXAMPLES = 300
 
 
 def main() -> int:
@@ -19,7 +20,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="repeat a run")
     arguments = parser.parse_args()
     with running_stack() as stack:
-        url = start_platform(stack)
+        url = start_platform(Deciders(stack))
         result = run_schemathesis(url=url, examples=arguments.examples, seed=arguments.seed)
     sys.stdout.write(result.output)
     if result.cases < CASES_MIN:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from deploy.local.settings import CHECKOUT
 from tests.support.deciders import CATALOGUE, Deciders
-from tests.support.stack import Stack
 
 _GENERATED = re.compile(r"([\d,]+) generated")
 
@@ -34,13 +33,12 @@ class Result:
     output: str
 
 
-def start_platform(stack: Stack) -> str:
+def start_platform(deciders: Deciders) -> str:
     """Start the four services with plenty of stock; return the partner port's address."""
-    deciders = Deciders(stack)
     deciders.fresh()
     deciders.stack.run_command("inventory", "load-catalogue", str(_plenty()))
     deciders.stack.run_command("gateway", "load-partners", str(HERE / "partners.toml"))
-    gateway = stack.service("gateway", env=GATEWAY)
+    gateway = deciders.stack.service("gateway", env=GATEWAY)
     gateway.start()
     gateway.wait_ready()
     return gateway.url

@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from libs.events import codec
 from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.envelope import Envelope
-from libs.events.kafka.feed import LINGER_S, consumer
+from libs.events.kafka.feed import consumer
 from libs.events.kafka.publisher import producer, send_in_batches
 from libs.events.ports import Outgoing
 from libs.events.registry import Unreadable
@@ -32,6 +32,8 @@ from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY, Topic
 log = structlog.get_logger()
 
 ROUND_S = 0.005
+FIGURES_PAUSE_S = 0.03
+"""Figures are taken in gulps; what one gateway has sold, another shows within 100 ms."""
 PENDING_MAX = 4_096
 """Requests that may wait for an answer at one gateway; more are refused as not executed."""
 UNACKNOWLEDGED_S_MAX = 0.5
@@ -269,7 +271,7 @@ class KafkaCommandClient:
         """Hand answers to whoever waits, and figures to the view, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._run(self._replies, pause_s=0.0), name="replies")
-            group.create_task(self._run(self._figures, pause_s=LINGER_S), name="figures")
+            group.create_task(self._run(self._figures, pause_s=FIGURES_PAUSE_S), name="figures")
 
     async def _run(self, consumer: AIOKafkaConsumer, *, pause_s: float) -> None:
         while True:

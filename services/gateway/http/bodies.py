@@ -7,6 +7,7 @@ A missing field or a value of the wrong type is 400; a value outside its rule is
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -42,6 +43,7 @@ REPEATED_FIELD = Refusal(
     word="INVALID_REQUEST", detail="An object in the body has the same field twice."
 )
 
+_VISIBLE_CHARACTER = r"[^\s\u0000-\u001f\u007f-\u009f]"
 _QUANTITY_RULE = f"must be a whole number between 1 and {QUANTITY_MAX}, the limit of a reservation"
 _LENGTHS = {"too_short": "at least {min_length}", "too_long": "at most {max_length}"}
 _DATE_RULE = "must be a date such as 2026-01-31"
@@ -132,7 +134,7 @@ def text_of(value: object) -> str:
 
 
 def _not_blank(value: object) -> object:
-    if isinstance(value, str) and not value.strip():
+    if isinstance(value, str) and not re.search(_VISIBLE_CHARACTER, value):
         raise PydanticCustomError("blank", "must not be empty")
     return value
 
@@ -162,7 +164,9 @@ _CustomerTypes = Annotated[
     ),
 ]
 _Details = Annotated[dict[str, Any], WithJsonSchema(CUSTOMER_SCHEMA)]
-_Visible = Annotated[str, BeforeValidator(_not_blank), Field(json_schema_extra={"pattern": r"\S"})]
+_Visible = Annotated[
+    str, BeforeValidator(_not_blank), Field(json_schema_extra={"pattern": _VISIBLE_CHARACTER})
+]
 
 
 class ReserveBody(Body):
