@@ -2,11 +2,15 @@
 
 A client breaks when what it sends is refused now, or when what it reads is missing or of another
 kind now. Additions are fine: clients pass over what they do not know.
+
+The words of an answer are closed: a client has a branch for each, so one word less breaks it (its
+branch is dead: the word was renamed, or stands under another status), and so does one word more.
+Only an error's `code` may get more words: its client falls back on the status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -14,6 +18,7 @@ Json = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 _NARROWER_IF_HIGHER = ("minimum", "minLength", "minItems")
 _NARROWER_IF_LOWER = ("maximum", "maxLength", "maxItems")
+_OPEN_WORDS = "code"
 _DEPTH_MAX = 20
 
 
@@ -49,9 +54,7 @@ class _Comparison:
             if told is None:
                 yield f"{where}: the status {status} is gone"
                 continue
-            for name in answer.get("headers", {}):
-                if name not in told.get("headers", {}):
-                    yield f"{where} {status}: the header {name} is gone"
+            yield from self._headers(f"{where} {status}", answer, told)
             for media, content in answer.get("content", {}).items():
                 if media not in told.get("content", {}):
                     yield f"{where} {status}: {media} is gone"
@@ -61,6 +64,15 @@ class _Comparison:
                 )
         if new.get("security") and not old.get("security"):
             yield f"{where}: a key is needed now"
+
+    def _headers(self, where: str, old: Json, new: Json) -> Iterator[str]:
+        for name, header in old.get("headers", {}).items():
+            if name not in new.get("headers", {}):
+                yield f"{where}: the header {name} is gone"
+                continue
+            former = _resolve(header, self._before)
+            now = _resolve(new["headers"][name], self._after)
+            yield from self._answer(f"{where} header {name}", former["schema"], now["schema"], 0)
 
     def _parameters(self, where: str, old: Json, new: Json) -> Iterator[str]:
         known = {(each["name"], each["in"]): each for each in self._resolved(old, self._before)}
@@ -96,10 +108,16 @@ class _Comparison:
                 )
 
     def _request(self, where: str, old: Json, new: Json, depth: int) -> Iterator[str]:
-        """Compare what may be sent: it must not become less."""
-        old, new = _resolve(old, self._before), _resolve(new, self._after)
+        """Compare what may be sent: it must not become less, so each former choice is taken."""
         if depth > _DEPTH_MAX:
             return
+        now = _choices(new, self._after)
+        for former in _choices(old, self._before):
+            yield from _fewest(
+                self._sent(where, former, each, depth) for each in _alike(former, now)
+            )
+
+    def _sent(self, where: str, old: Json, new: Json, depth: int) -> Iterator[str]:
         yield from _kinds(where, old, new)
         if old.get("nullable") and not new.get("nullable"):
             yield f"{where}: null is not taken any more"
@@ -130,12 +148,17 @@ class _Comparison:
 
     def _answer(self, where: str, old: Json, new: Json, depth: int) -> Iterator[str]:
         """Compare what may be read: nothing of it may be missing, or be what it never was."""
-        old, new = _resolve(old, self._before), _resolve(new, self._after)
         if depth > _DEPTH_MAX:
             return
+        former = _choices(old, self._before)
+        for now in _choices(new, self._after):
+            yield from _fewest(self._read(where, each, now, depth) for each in _alike(now, former))
+
+    def _read(self, where: str, old: Json, new: Json, depth: int) -> Iterator[str]:
         yield from _kinds(where, old, new)
         if new.get("nullable") and not old.get("nullable"):
             yield f"{where}: may be null now"
+        yield from _words(where, old, new)
         for name in set(old.get("required", ())) - set(new.get("required", ())):
             yield f"{where}: the field {name} may be missing now"
         for name, former in old.get("properties", {}).items():
@@ -154,6 +177,46 @@ def _kinds(where: str, old: Json, new: Json) -> Iterator[str]:
     for rule in ("type", "format"):
         if old.get(rule) != new.get(rule) and not (rule == "format" and rule not in new):
             yield f"{where}: the {rule} was {old.get(rule)} and is {new.get(rule)}"
+
+
+def _words(where: str, old: Json, new: Json) -> Iterator[str]:
+    """Compare the words that a client decides by."""
+    if "enum" not in old:
+        return
+    if "enum" not in new:
+        yield f"{where}: any word may be answered now"
+        return
+    for word in old["enum"]:
+        if word not in new["enum"]:
+            yield f"{where}: {word} is not answered any more"
+    if not where.endswith(f".{_OPEN_WORDS}"):
+        for word in new["enum"]:
+            if word not in old["enum"]:
+                yield f"{where}: {word} may be answered now"
+
+
+def _choices(schema: Json, document: Json) -> list[Json]:
+    """Return each shape that a value may have, with what stands beside the choice."""
+    whole = _resolve(schema, document)
+    for rule in ("anyOf", "oneOf"):
+        if rule in whole:
+            beside = {key: value for key, value in whole.items() if key != rule}
+            return [
+                choice
+                for option in whole[rule]
+                for choice in _choices({**beside, **_resolve(option, document)}, document)
+            ]
+    return [whole]
+
+
+def _alike(one: Json, choices: list[Json]) -> list[Json]:
+    """Return the choices of the same type; all of them if there is none."""
+    return [each for each in choices if each.get("type") == one.get("type")] or choices
+
+
+def _fewest(comparisons: Iterable[Iterator[str]]) -> list[str]:
+    """Return what the choice that fits best has against it."""
+    return min((list(found) for found in comparisons), key=len)
 
 
 def _resolve(schema: Json, document: Json) -> Json:

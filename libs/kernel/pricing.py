@@ -243,15 +243,26 @@ def quote(
     if refused := _refusal(customers=customers, addons=addons, known=prices):
         return refused
 
-    def unit_minor(customer_type: str, on: date | None) -> int:
-        return unit_price_minor(rules=rules, customer_type=customer_type, on=on, holidays=holidays)
-
+    counts: Counter[str] = Counter()
+    for entry in customers:
+        counts[entry.customer_type] += entry.count
     days: Sequence[date | None] = booking_dates or (None,)
+    # Each type once for each day, however many entries name it.
+    unit_minor = {
+        (customer_type, on): unit_price_minor(
+            rules=rules, customer_type=customer_type, on=on, holidays=holidays
+        )
+        for customer_type in counts
+        for on in {*days, None}
+    }
+    visit_minor = {
+        customer_type: sum(unit_minor[customer_type, on] for on in days) for customer_type in counts
+    }
     customer_lines = tuple(
         _line(
             customer_type=entry.customer_type,
             count=entry.count,
-            unit_minor=sum(unit_minor(entry.customer_type, on) for on in days),
+            unit_minor=visit_minor[entry.customer_type],
         )
         for entry in customers
     )
@@ -260,9 +271,8 @@ def quote(
             on=on,
             day_class=day_class(rules=rules, on=on, holidays=holidays),
             amount_minor=sum(
-                entry.count
-                * (unit_minor(entry.customer_type, on) - unit_minor(entry.customer_type, None))
-                for entry in customers
+                count * (unit_minor[customer_type, on] - unit_minor[customer_type, None])
+                for customer_type, count in counts.items()
             ),
         )
         for on in booking_dates

@@ -58,6 +58,9 @@ async def keep_running(
     """
     clock = asyncio.get_running_loop().time
     wait_s = backoff_min_s
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled_before = task.cancelling()
     while not stop.is_set():
         started = clock()
         try:
@@ -67,6 +70,10 @@ async def keep_running(
             if clock() - started > backoff_max_s:
                 wait_s = backoff_min_s
             log.exception("supervise.task.failed", task=name, restart_in_s=wait_s)
+        # A TaskGroup that fails while it waits for its tasks leaves its own cancellation request
+        # behind; until Python 3.11.3 every later asyncio.timeout of this task would fail by it.
+        while task.cancelling() > cancelled_before:
+            task.uncancel()
         try:
             async with asyncio.timeout(wait_s):
                 await stop.wait()

@@ -117,7 +117,7 @@ class Settings(LoadSettings, MasterKeySettings):
         5000, ge=10, le=1_000_000, description="Open connections to the partner port, at most."
     )
     address_connections_max: int = Field(
-        2000, ge=1, le=1_000_000, description="Open connections from one address, at most."
+        500, ge=1, le=1_000_000, description="Open connections from one address, at most."
     )
     address_calls_per_second: int = Field(
         5000,

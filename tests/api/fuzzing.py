@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -45,7 +46,11 @@ def start_platform(deciders: Deciders) -> str:
 
 
 def run_schemathesis(*, url: str, examples: int, seed: int | None = None) -> Result:
-    """Call every operation with up to *examples* generated requests in each phase."""
+    """Call every operation with up to *examples* generated requests in each phase.
+
+    The seed is printed with the result; it is that of the hooks, too.
+    """
+    chosen = str(secrets.randbelow(2**32) if seed is None else seed)
     done = subprocess.run(
         [
             str(CHECKOUT / ".venv" / "bin" / "schemathesis"),
@@ -58,10 +63,16 @@ def run_schemathesis(*, url: str, examples: int, seed: int | None = None) -> Res
             "--generation-database",
             "none",
             "--no-color",
-            *(["--seed", str(seed)] if seed is not None else []),
+            "--seed",
+            chosen,
         ],
         cwd=CHECKOUT,
-        env={**os.environ, "OTA_FUZZ_KEY": KEY, "PYTHONPATH": str(CHECKOUT)},
+        env={
+            **os.environ,
+            "OTA_FUZZ_KEY": KEY,
+            "OTA_FUZZ_SEED": chosen,
+            "PYTHONPATH": str(CHECKOUT),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

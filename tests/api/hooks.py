@@ -7,16 +7,18 @@ refused.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from secrets import randbelow, token_hex
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import schemathesis
 
-# Chance comes from the system: Hypothesis sets the module `random` back for each example.
+# A source of its own: Hypothesis sets the module `random` back for each example.
+CHANCE = Random(os.environ.get("OTA_FUZZ_SEED"))  # noqa: S311
 
 ADDONS = ("tokens-plan-a", "tokens-plan-b", "tokens-plan-c")
 VALID_KEY = re.compile(r'[!#-~][!-~]{0,199}|"([!#-\[\]-~]|\\["\\]){1,199}"')
@@ -38,7 +40,7 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
 
 def _headers(headers: dict[str, Any]) -> dict[str, Any]:
     # The pricing API takes 120 calls a minute from one address, which is not what is tested here.
-    headers["X-Forwarded-For"] = ".".join(str(1 + randbelow(254)) for _ in range(4))
+    headers["X-Forwarded-For"] = ".".join(str(CHANCE.randint(1, 254)) for _ in range(4))
     # A position that the system has not reached is a 503, rightly: nobody was told it.
     if POSITION.match(str(headers.get("OTA-Position", ""))):
         del headers["OTA-Position"]
@@ -46,7 +48,7 @@ def _headers(headers: dict[str, Any]) -> dict[str, Any]:
     key = str(headers.get("Idempotency-Key", ""))
     if VALID_KEY.fullmatch(key):
         opening = '"' if key.startswith('"') else ""
-        headers["Idempotency-Key"] = opening + token_hex(8) + key.removeprefix(opening)
+        headers["Idempotency-Key"] = opening + CHANCE.randbytes(8).hex() + key.removeprefix(opening)
     return headers
 
 
@@ -69,7 +71,7 @@ def _grantable(name: str, value: Any) -> Any:
         days = date.fromisoformat(value).toordinal() % 366
         return (today + timedelta(days=days)).isoformat()
     if name == "reservation_expires_at" and _reads(datetime.fromisoformat, value):
-        return (datetime.now(UTC) + timedelta(minutes=10 + randbelow(10_000))).isoformat()
+        return (datetime.now(UTC) + timedelta(minutes=10 + CHANCE.randrange(10_000))).isoformat()
     if name == "customer_type" and _are_types(value):
         return value[:1]
     if name == "addons" and isinstance(value, list):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -18,9 +19,9 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.e2e
 
 EFFECTIVE_WITHIN_S = 2.0
-PARTNER = "harbour"
-CREATE = (
-    *("partner", "create", PARTNER, "--name", "Harbour Travel", "--channel", "ota"),
+PAUSED_S = 0.25
+PROFILE = (
+    *("--name", "Harbour Travel", "--channel", "ota"),
     *("--calls", "10000", "--permission", "inventory:read"),
 )
 
@@ -63,33 +64,61 @@ async def seen(gateways: list[Agency], key: str, status: int) -> float:
     return time.monotonic() - began
 
 
-async def test_changes_reach_every_gateway(gateways: list[Agency], console: Console) -> None:
-    """A first key, its rotation without a gap, suspension and resumption, revocation."""
-    took_s = []
-    await console(*CREATE)
-    old = json.loads(await console("key", "issue", PARTNER, "--json"))["api_key"]
-    took_s.append(await seen(gateways, old, 200))
+@asynccontextmanager
+async def pauses() -> AsyncIterator[list[float]]:
+    """Note how long this process was held up, whenever that was noticeable."""
+    found: list[float] = []
 
-    rotated = json.loads(await console("key", "rotate", PARTNER, "--overlap", "1h", "--json"))
-    took_s.append(await seen(gateways, rotated["api_key"], 200))
+    async def watch() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.02)
+            if (late_s := time.monotonic() - began) > PAUSED_S:
+                found.append(late_s)
+
+    task = asyncio.create_task(watch())
+    yield found
+    task.cancel()
+
+
+async def measured(gateways: list[Agency], console: Console, partner: str) -> dict[str, float]:
+    """Return how long each change took: a first key, its rotation, suspension, revocation."""
+    took_s = {}
+    await console("partner", "create", partner, *PROFILE)
+    old = json.loads(await console("key", "issue", partner, "--json"))["api_key"]
+    took_s["issue"] = await seen(gateways, old, 200)
+
+    rotated = json.loads(await console("key", "rotate", partner, "--overlap", "1h", "--json"))
+    took_s["rotate"] = await seen(gateways, rotated["api_key"], 200)
     assert [200, 200] == await answers(gateways, old)
 
-    await console("partner", "suspend", PARTNER)
-    took_s.append(await seen(gateways, rotated["api_key"], 401))
+    await console("partner", "suspend", partner)
+    took_s["suspend"] = await seen(gateways, rotated["api_key"], 401)
     told = await gateways[1].with_key(old).call("GET", "/inventory")
     assert "suspended" in told.json["detail"]
-    await console("partner", "resume", PARTNER)
-    took_s.append(await seen(gateways, rotated["api_key"], 200))
+    await console("partner", "resume", partner)
+    took_s["resume"] = await seen(gateways, rotated["api_key"], 200)
 
     await console("key", "revoke", old, "--yes")
-    took_s.append(await seen(gateways, old, 401))
+    took_s["revoke"] = await seen(gateways, old, 401)
     assert [200, 200] == await answers(gateways, rotated["api_key"])
+    return took_s
+
+
+async def test_changes_reach_every_gateway(gateways: list[Agency], console: Console) -> None:
+    """Each of them in time; measured once more if the machine was paused meanwhile."""
+    partner = "harbour"
+    async with pauses() as paused:
+        took_s = await measured(gateways, console, partner)
+    if paused and max(took_s.values()) > EFFECTIVE_WITHIN_S:
+        partner = "harbour_again"
+        took_s = await measured(gateways, console, partner)
+    late = {change: s for change, s in took_s.items() if s > EFFECTIVE_WITHIN_S}
+    assert {} == late, took_s
 
     async def used() -> Any:
-        (key,) = json.loads(await console("key", "list", PARTNER, "--json"))
+        (key,) = json.loads(await console("key", "list", partner, "--json"))
         return key["last_used_at"]
 
     assert await eventually(used, what="the key was used")
     await console("directory", "check")
-    # The median, for a machine that was busy with something else in one of the five moments.
-    assert sorted(took_s)[2] <= EFFECTIVE_WITHIN_S, took_s

@@ -201,11 +201,11 @@ class Market:
         if refusal is not None:
             return refusal
         quantity, types = hold.record.quantity, command.customer_types
-        if len(types) not in (1, quantity):
+        words = (types,) * quantity if isinstance(types, str) else types
+        if len(words) != quantity:
             return self._refused(
                 hold.record.reservation_id, "customer_types_do_not_match", hold.partition, quantity
             )
-        words = types * quantity if len(types) == 1 else types
         on = command.visit_date or hold.record.visit_date
         seq = self._advance("reservation", hold.partition)
         order_id = NUMBERS.order_id(partition=hold.partition, counter=seq)

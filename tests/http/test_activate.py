@@ -174,6 +174,7 @@ async def test_people_of_all_the_world_may_travel(world: World, details: dict[st
         ({"customer_details": "Tai Man"}, 400, "INVALID_REQUEST"),
         ({"customer_type": "senior"}, 422, "VALIDATION_ERROR"),
         ({"customer_type": []}, 422, "VALIDATION_ERROR"),
+        ({"customer_type": ["child"]}, 422, "VALIDATION_ERROR"),
         ({"customer_type": ["adult"] * 3}, 422, "VALIDATION_ERROR"),
         ({"customer_type": 3}, 400, "INVALID_REQUEST"),
         ({"customer_type": ["adult", 3]}, 400, "INVALID_REQUEST"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.gateway.domain.audit import SINGLE_REFUSALS_MAX, AuditRow
-from tests.http.world import DUDU_KEY, World
+from tests.http.world import DUDU_KEY, PROD_KEY, World
 
 WHERE = "127.0.0.0/24"
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -128,6 +128,30 @@ async def test_everything_refused_has_a_record(world: World, case: str) -> None:
     assert (False, None) == (row.is_mutation, row.reservation_id)
     assert answered.headers["X-Request-Id"] == row.request_id
     assert not any(part in str(row) for part in ("example.com", "ota_test_key"))
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+async def test_whose_key_it_was_is_recorded(world: World, end: str) -> None:
+    """Who goes on with a key that leaked is found by it; the answer is that to any wrong key."""
+    if end == "revoked":
+        world.tables.revoked.add("prod_partner")
+    else:
+        world.tables.ends["prod_partner"] = world.market.now
+    world.tables.directory_version += 1
+    await world.gateway.directory.refresh()
+    ended = await world.call("GET", "/inventory", key=PROD_KEY)
+    row = await only_row(world)
+    assert (401, "INVALID_API_KEY", "prod_partner", "key_prod_partner") == (
+        row.status,
+        row.word,
+        row.partner_id,
+        row.key_id,
+    )
+    wrong = await world.call("GET", "/inventory", key="wrong")
+    assert (wrong.status, wrong.raw) == (ended.status, ended.raw)
+    assert set(wrong.headers) == set(ended.headers)
+    await world.gateway.directory.write_uses()
+    assert {} == world.tables.key_uses
 
 
 async def test_answered_reads_have_no_record(world: World) -> None:

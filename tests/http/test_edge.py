@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from multidict import CIMultiDict
 
 from tests.http.world import DUDU_KEY, PROD_KEY, TEST_KEY, World
 
@@ -14,6 +15,14 @@ async def test_health_needs_no_key_and_says_nothing(world: World) -> None:
     """Anybody may ask whether the gateway is there."""
     async with world.client.get("/healthz") as response:
         assert (200, {"status": "ok"}) == (response.status, await response.json())
+
+
+async def test_two_api_keys_in_one_header_are_401(world: World) -> None:
+    """After a proxy that added one, nobody could tell which of them counts."""
+    for first, second in ((TEST_KEY, PROD_KEY), (PROD_KEY, TEST_KEY)):
+        headers = CIMultiDict([("X-API-Key", first), ("X-API-Key", second)])
+        answered = await world.call("GET", "/inventory", key=None, headers=headers)
+        assert (401, "INVALID_API_KEY") == (answered.status, answered.json["code"])
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/inventory/", "/reservations/a/b/c", "/../x"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from multidict import CIMultiDict
 
 from libs.events.requests import OutcomeUnknown
 from services.gateway.http import edge
@@ -109,6 +110,14 @@ async def test_a_bad_key_is_422(world: World, key: str) -> None:
     assert (422, "INVALID_PARAMETER") == (answered.status, answered.json["code"])
 
 
+async def test_two_keys_at_once_are_422(world: World) -> None:
+    """Nobody could tell which of them counted."""
+    headers = CIMultiDict([("Idempotency-Key", "one"), ("Idempotency-Key", "two")])
+    answered = await world.reserve(1, headers=headers)
+    assert (422, "INVALID_PARAMETER") == (answered.status, answered.json["code"])
+    assert [] == world.market.sent
+
+
 async def test_a_repeat_joins_a_running_request(world: World) -> None:
     """Both get the one answer, and only one command leaves."""
     world.market.gate = asyncio.Event()
@@ -123,6 +132,8 @@ async def test_a_repeat_joins_a_running_request(world: World) -> None:
         group.create_task(release())
     assert 1 == len({call.result().raw for call in calls})
     assert 1 == len(world.market.sent)
+    marks = [call.result().headers.get("Idempotent-Replayed") for call in calls]
+    assert [None, "true", "true"] == sorted(marks, key=str)
 
 
 async def test_another_body_waits_for_the_running_request(world: World) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from multidict import CIMultiDict
 
 from libs.kernel.catalogue import (
     AddOn,
@@ -122,6 +123,8 @@ class Tables:
     limits: dict[str, int] = field(default_factory=dict)
     key_uses: dict[str, datetime] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
+    revoked: set[str] = field(default_factory=set)
+    ends: dict[str, datetime] = field(default_factory=dict)
     marks: dict[str, datetime | None] = field(default_factory=dict)
     told_by_command: dict[str, int] = field(default_factory=dict)
     audit: list[AuditRow] = field(default_factory=list)
@@ -139,21 +142,23 @@ class Tables:
     async def content(self) -> DirectoryContent:
         """See `services.gateway.app.directory.DirectorySource`."""
         self._reachable()
+        keys = {
+            api_key_hash(pepper=SECRETS.api_key_pepper, api_key=key): Caller(
+                key_id=f"key_{partner_id}",
+                partner_id=partner_id,
+                name=partner_id,
+                channel=channel,
+                permissions=frozenset(permissions),
+                calls_per_minute=self.limits.get(partner_id, 1000),
+                expires_at=self.ends.get(partner_id),
+                suspended=partner_id in self.suspended,
+            )
+            for key, (partner_id, channel, permissions) in self.partners.items()
+        }
         return DirectoryContent(
             version=self.directory_version,
-            callers={
-                api_key_hash(pepper=SECRETS.api_key_pepper, api_key=key): Caller(
-                    key_id=f"key_{partner_id}",
-                    partner_id=partner_id,
-                    name=partner_id,
-                    channel=channel,
-                    permissions=frozenset(permissions),
-                    calls_per_minute=self.limits.get(partner_id, 1000),
-                    expires_at=None,
-                    suspended=partner_id in self.suspended,
-                )
-                for key, (partner_id, channel, permissions) in self.partners.items()
-            },
+            callers={h: each for h, each in keys.items() if each.partner_id not in self.revoked},
+            revoked={h: each for h, each in keys.items() if each.partner_id in self.revoked},
         )
 
     async def note_uses(self, uses: Mapping[str, datetime]) -> None:
@@ -279,7 +284,7 @@ class World:
         **rest: Any,
     ) -> Answered:
         """Call the API; *path* is taken below ``/api/ota``."""
-        sent = dict(headers or {})
+        sent = CIMultiDict(headers or {})
         if key is not None:
             sent.setdefault("X-API-Key", key)
         response: ClientResponse

@@ -33,6 +33,7 @@ from services.gateway.domain.directory_decisions import (
     decide_all,
 )
 from services.gateway.domain.keyed_hash import api_key_hash
+from services.gateway.domain.partner import Caller, Ended
 from services.gateway.main import MIGRATIONS
 from services.gateway.store.database import Pool
 from services.gateway.store.directory import DirectoryBroken, DirectoryStore
@@ -280,7 +281,7 @@ async def test_a_gateway_sees_what_was_decided(pool: Pool) -> None:
     await directory.refresh()
     now = datetime.now(UTC)
     caller = directory.caller(api_key="key-one", now=now)
-    assert caller is not None
+    assert isinstance(caller, Caller)
     assert ("key-one", "harbour", "Harbour Travel 港", "ota", 60, False) == (
         caller.key_id,
         caller.partner_id,
@@ -297,8 +298,11 @@ async def test_a_gateway_sees_what_was_decided(pool: Pool) -> None:
         SuspendPartner(partner_id="harbour"),
     )
     await directory.refresh()
-    assert directory.caller(api_key="key-two", now=now) is None
-    assert directory.caller(api_key="key-one", now=ends) is None
+    revoked = directory.caller(api_key="key-two", now=now)
+    assert isinstance(revoked, Ended)
+    assert ("key-two", "harbour") == (revoked.caller.key_id, revoked.caller.partner_id)
+    assert isinstance(directory.caller(api_key="key-one", now=ends), Ended)
+    assert {"key-one"} == {each.key_id for each in directory.callers.values()}
     assert replace(caller, suspended=True, expires_at=ends) == directory.caller(
         api_key="key-one", now=now
     )

@@ -116,7 +116,7 @@ class Partner:
         command = ActivateReservation(
             reservation_id=reservation_id,
             partner_id=PARTNER_ID,
-            customer_types=("adult",),
+            customer_types="adult",
             visit_date=None,
             customer=Sealed(key_id="key", ciphertext="sealed"),
             payment_reference_hash="payment",

@@ -298,7 +298,7 @@ class World:
             command: object = ActivateReservation(
                 reservation_id=reservation,
                 partner_id="p",
-                customer_types=("adult",),
+                customer_types="adult",
                 visit_date=None,
                 customer=Sealed(key_id="k", ciphertext="c"),
                 payment_reference_hash="h",

@@ -17,13 +17,13 @@ from libs.kernel.pricing import PriceLine
 class ActivateReservation:
     """Turn a hold into an order.
 
-    *customer_types* has one word for all units or one word per unit. *visit_date*
+    *customer_types* is one word for all units, or a list with one for each. *visit_date*
     wins over the one given with the hold.
     """
 
     reservation_id: str
     partner_id: str
-    customer_types: tuple[str, ...]
+    customer_types: str | tuple[str, ...]
     visit_date: date | None
     customer: Sealed
     payment_reference_hash: str

@@ -29,7 +29,7 @@ COMMANDS_MAX = 64
 EVENTS_MAX = 512
 QUEUE_MAX = 20_000
 """Records waiting for one partition; above it the consumer is left alone until they are fewer."""
-LINGER_S = 0.1
+LINGER_S = 0.05
 """Inputs that nobody waits for are taken in gulps, this far apart."""
 SEEK_BACK = timedelta(minutes=10)
 OFFSETS_TIMEOUT_S = 5.0

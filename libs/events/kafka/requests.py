@@ -32,6 +32,7 @@ from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY, Topic
 log = structlog.get_logger()
 
 ROUND_S = 0.005
+TIMER_S = 0.01
 FIGURES_PAUSE_S = 0.03
 """Figures are taken in gulps; what one gateway has sold, another shows within 100 ms."""
 PENDING_MAX = 4_096
@@ -168,8 +169,8 @@ class KafkaCommandClient:
                     asker.set_result(None)
                 else:
                     waiting.append(deadline)
-        if waiting:
-            self._call_time(min(waiting))
+        if waiting:  # in a stall many are due shortly after one another: look at them together
+            self._call_time(max(min(waiting), now + TIMER_S))
 
     def _enqueue(self, key: tuple[str, str], request: Request) -> _Pending:
         if len(self._pending) >= PENDING_MAX:

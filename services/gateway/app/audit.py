@@ -8,14 +8,16 @@ bounded: while the database is away rows wait, then the newest are dropped and c
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
 import structlog
 
-from services.gateway.domain.audit import AuditRow, CallNote, is_recorded, rows_of
+from services.gateway.domain.audit import AuditRow, CallNote, rows_of
 from services.gateway.domain.failure import StoreUnavailable
 
 TICK_S = 0.5
@@ -89,6 +91,8 @@ class AuditTrail:
         # Unique over all gateways and their restarts, and rising within one.
         self._row_ids = count(int.from_bytes(random(4), "big") >> 1 << 32)
         self._notes: list[CallNote] = []
+        self._without_line: deque[CallNote] = deque(maxlen=NOTES_MAX)
+        self._lines_lost = 0
         self._mutations: list[AuditRow] = []
         self._refusals: list[AuditRow] = []
         self._due = asyncio.Event()
@@ -123,16 +127,27 @@ class AuditTrail:
             log.warning("gateway.audit.left", rows=self.backlog)
 
     async def collect(self) -> None:
-        """Turn the notes into lines and into rows that wait to be stored."""
+        """Turn the notes into rows that wait to be stored, then into lines.
+
+        Rows come first and at once: no failing log and no cancellation costs any. Calls that
+        a cancellation leaves without a line have theirs the next time.
+        """
         notes, self._notes = self._notes, []
-        recorded: list[CallNote] = []
-        for start in range(0, len(notes), SLICE_CALLS):
-            part = notes[start : start + SLICE_CALLS]
-            self._lines.write(part)
-            recorded += filter(is_recorded, part)
+        self._without_line += notes
+        try:
+            rows = rows_of(notes, row_ids=self._row_ids)
+        except Exception:
+            self._drop(len(notes))
+            raise
+        if rows:
+            self._enqueue(rows)
+        while self._without_line:
+            part = [
+                self._without_line.popleft()
+                for _ in range(min(SLICE_CALLS, len(self._without_line)))
+            ]
+            self._write_lines(part)
             await asyncio.sleep(0)
-        if recorded:
-            self._enqueue(rows_of(recorded, row_ids=self._row_ids))
 
     async def store(self) -> None:
         """Store the oldest rows that wait, in one statement; raises StoreUnavailable.
@@ -186,10 +201,24 @@ class AuditTrail:
         dropped = [*mutations[room:], *refusals[left:]]
         self._mutations += mutations[:room]
         self._refusals += refusals[:left]
-        if dropped:
-            self._drop(sum(row.calls for row in dropped))
         self._watch.waiting(self.backlog)
         self._due.set()
+        if dropped:
+            self._drop(sum(row.calls for row in dropped))
+
+    def _write_lines(self, notes: Sequence[CallNote]) -> None:
+        """Write lines if the log takes them; a disk that is full is told once, not each time."""
+        try:
+            self._lines.write(notes)
+        except Exception as error:
+            if not self._lines_lost:
+                with suppress(OSError, ValueError):  # the log itself is likely what is broken
+                    log.error("gateway.access_log.failing", reason=repr(error))
+            self._lines_lost += len(notes)
+            return
+        if self._lines_lost:
+            lost, self._lines_lost = self._lines_lost, 0
+            log.warning("gateway.access_log.recovered", calls_without_line=lost)
 
     def _forget(self, mutations: int, refusals: int) -> None:
         del self._mutations[:mutations]
@@ -200,7 +229,8 @@ class AuditTrail:
         self._watch.dropped(calls)
         if not self._dropping:
             self._dropping = True
-            log.error("gateway.audit.dropping", hint="is our database reachable, is it fast?")
+            with suppress(OSError, ValueError):
+                log.error("gateway.audit.dropping", hint="is our database reachable, is it fast?")
 
 
 async def purge_for_ever(table: AuditTable, *, retention_days: int) -> None:

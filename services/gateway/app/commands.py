@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from libs.events.contracts.gateway import KeyReused
@@ -65,6 +65,7 @@ class Commands:
         running = await self._turn(write)
         if running is None:
             return IN_PROGRESS
+        joined = running.askers > 0
         running.askers += 1
         try:
             reply = await self._client.submit(
@@ -81,6 +82,8 @@ class Commands:
                 del self._running[write.command_id]
                 if running.ended is not None:
                     running.ended.set()
+        if joined:
+            reply = replace(reply, replayed=True)
         self._note(write, reply)
         return KEY_REUSED if isinstance(reply.answer, KeyReused) else reply
 

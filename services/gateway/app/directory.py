@@ -17,7 +17,7 @@ import structlog
 from services.gateway.domain.api_key import is_mistyped
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import api_key_hash
-from services.gateway.domain.partner import Caller, DirectoryContent
+from services.gateway.domain.partner import Caller, DirectoryContent, Ended
 
 POLL_S = 0.8
 CONFIRMED_FOR_S = 60.0
@@ -39,7 +39,7 @@ class DirectorySource(Protocol):
         ...
 
     async def content(self) -> DirectoryContent:
-        """Return all valid keys; raises StoreUnavailable."""
+        """Return all keys; raises StoreUnavailable."""
         ...
 
     async def note_uses(self, uses: Mapping[str, datetime]) -> None:
@@ -60,24 +60,28 @@ class Directory:
         self._confirmed_at = float("-inf")
         self._uses: dict[str, datetime] = {}
 
-    def caller(self, *, api_key: str, now: datetime) -> Caller | None:
-        """Return who is behind a key, None if it is unknown, revoked or past its end.
+    def caller(self, *, api_key: str, now: datetime) -> Caller | Ended | None:
+        """Return who is behind a key; whose it was if it is revoked or past its end; else None.
 
-        Whatever the key is, it is hashed and looked up once, as a whole; only what can never
+        Whatever the key is, it is hashed once and looked up as a whole; only what can never
         have been a key of ours is refused before, by its own checksum. So the time that an
         answer takes says nothing about the keys that there are.
         """
         if is_mistyped(api_key):
             return None
-        caller = self._content.callers.get(api_key_hash(pepper=self._pepper, api_key=api_key))
-        if caller is None or (caller.expires_at is not None and now >= caller.expires_at):
-            return None
+        key_hash = api_key_hash(pepper=self._pepper, api_key=api_key)
+        caller = self._content.callers.get(key_hash)
+        if caller is None:
+            revoked = self._content.revoked.get(key_hash)
+            return None if revoked is None else Ended(revoked)
+        if caller.expires_at is not None and now >= caller.expires_at:
+            return Ended(caller)
         self._uses[caller.key_id] = now
         return caller
 
     @property
     def callers(self) -> Mapping[bytes, Caller]:
-        """All keys with who is behind them: the same object until something changes."""
+        """All keys that are not revoked, with who is behind them: the same object until something changes."""
         return self._content.callers
 
     @property

@@ -63,7 +63,7 @@ class ActivateRequest:
     customer_email: str
     customer_phone: str
     payment_reference: str
-    customer_types: tuple[str, ...]
+    customer_types: str | tuple[str, ...]
     visit_date: date | None
     special_requests: str | None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 INVENTORY_READ = "inventory:read"
@@ -34,9 +34,17 @@ class Caller:
         return not any_of or not self.permissions.isdisjoint(any_of)
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A key that was revoked or is past its end; *caller* is for the record, never let in."""
+
+    caller: Caller
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryContent:
-    """All keys that are not revoked, by their hash, as of one version of the directory."""
+    """All keys by their hash, as of one version of the directory; *revoked* are good no longer."""
 
     version: int
     callers: Mapping[bytes, Caller]
+    revoked: Mapping[bytes, Caller] = field(default_factory=dict)

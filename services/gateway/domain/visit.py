@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from libs.kernel.pricing import hong_kong_date
-
-_AHEAD_MAX = timedelta(days=366)
-"""A year, also when a 29 February lies in it."""
 
 
 def parse_date(text: str) -> date | None:
@@ -29,7 +26,7 @@ def bookable(*, on: date, now: datetime) -> bool:
     Today is that of Hong Kong (contract, sections 1 and 4).
     """
     today = hong_kong_date(now)
-    return today <= on <= today + _AHEAD_MAX
+    return today <= on <= _year_after(today)
 
 
 def bookable_since(*, on: date, then: datetime, now: datetime) -> bool:
@@ -37,4 +34,11 @@ def bookable_since(*, on: date, then: datetime, now: datetime) -> bool:
 
     A repeat gets its first answer again also when the visit has meanwhile passed.
     """
-    return hong_kong_date(then) <= on <= hong_kong_date(now) + _AHEAD_MAX
+    return hong_kong_date(then) <= on <= _year_after(hong_kong_date(now))
+
+
+def _year_after(day: date) -> date:
+    """The same day of the next year; 28 February for 29 February."""
+    if (day.month, day.day) == (2, 29):
+        day = day.replace(day=28)
+    return day.replace(year=day.year + 1)

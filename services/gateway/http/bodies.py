@@ -35,7 +35,7 @@ from services.gateway.http.customer import (
 from services.gateway.http.parameters import parse_instant
 
 QUANTITY_MAX = 100
-_ADULTS = ("adult",)
+_ADULTS = "adult"
 
 NOT_JSON = Refusal(word="INVALID_REQUEST", detail="The body is not JSON.")
 NOT_AN_OBJECT = Refusal(word="INVALID_REQUEST", detail="The body must be a JSON object.")
@@ -115,15 +115,15 @@ def _to_instant(value: object) -> datetime | None:
     return at
 
 
-def _to_customer_types(value: object) -> tuple[str, ...]:
+def _to_customer_types(value: object) -> str | tuple[str, ...]:
     if value is None:
         return _ADULTS
-    words = value if isinstance(value, list) else [value]
+    words: list[Any] = value if isinstance(value, list) else [value]
     if not all(isinstance(word, str) for word in words):
         raise PydanticCustomError("word_type", "must be a word, or a list of words")
     if not 1 <= len(words) <= QUANTITY_MAX or any(word not in CUSTOMER_TYPES for word in words):
         raise PydanticCustomError("unknown_word", _TYPE_RULE)
-    return tuple(words)
+    return tuple(words) if isinstance(value, list) else str(value)
 
 
 def text_of(value: object) -> str:
@@ -151,7 +151,7 @@ Instant = Annotated[datetime | None, BeforeValidator(_to_instant)]
 
 _TYPE_WORD = {"type": "string", "enum": list(CUSTOMER_TYPES)}
 _CustomerTypes = Annotated[
-    tuple[str, ...],
+    str | tuple[str, ...],
     BeforeValidator(_to_customer_types),
     WithJsonSchema(
         {

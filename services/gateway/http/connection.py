@@ -3,9 +3,10 @@
 aiohttp bounds single header lines, the queue of pipelined requests and idle time. It does not
 bound how long or how large a request's head may be, how long an answer may wait to be taken,
 and it answers what it cannot parse as plain text that quotes the client. That is added here, by
-a protocol of our own over aiohttp's. It leans on four names that aiohttp keeps to itself
-(``_request_count``, ``_messages``, ``_waiter``, ``_next_keepalive_close_time``); tests/hostile
-fails if one of them changes its meaning.
+a protocol of our own over aiohttp's. It leans on names that aiohttp keeps to itself
+(``_request_count``, ``_messages``, ``_waiter``, ``_next_keepalive_close_time``, ``_loop``,
+``_reading_paused``, ``_buffer_paused``, ``_resume_transport_reading``, which it overrides, and
+``_pause_transport_reading``); tests/hostile fails if one of them changes its meaning.
 """
 
 from __future__ import annotations
@@ -115,6 +116,11 @@ class Connection(web.RequestHandler):
             return None
         return self._next_keepalive_close_time
 
+    @property
+    def head_since(self) -> float | None:
+        """When the head began that alone is awaited here; None while there is other work."""
+        return None if self._waiter is None else self._head_since
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         if self._door.admit(self, cast("asyncio.Transport", transport)):
@@ -171,8 +177,8 @@ class Connection(web.RequestHandler):
             self._break_off(Refusal(word="INVALID_REQUEST", detail=slow), "head_too_slow")
 
     def evict(self) -> None:
-        """Make room: close a connection that is idle."""
-        self._door.count("idle_evicted")
+        """Make room: close a connection that is idle, or whose head is not complete."""
+        self._door.count("idle_evicted" if self._head_since is None else "head_evicted")
         self.force_close()
 
     def handle_error(

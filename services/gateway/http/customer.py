@@ -12,6 +12,7 @@ from services.gateway.domain.refusal import Fault
 
 CUSTOMER_FIELDS = ("name", "email", "phone")
 NAME_LENGTH_MAX = 200
+EMAIL_LENGTH_MAX = 254
 PHONE_LENGTH_MAX = 40
 PHONE_DIGITS_MIN = 5
 
@@ -38,6 +39,7 @@ CUSTOMER_SCHEMA: dict[str, object] = {
             "type": "string",
             "format": "email",
             "description": "Checked by syntax only.",
+            "maxLength": EMAIL_LENGTH_MAX,
         },
         "phone": {
             "type": "string",
@@ -75,6 +77,8 @@ def _name_rule(name: str) -> str | None:
 
 
 def _email_rule(address: str) -> str | None:
+    if len(address) > EMAIL_LENGTH_MAX:  # the library says the same, after long work
+        return f"must have at most {EMAIL_LENGTH_MAX} characters"
     try:
         # Reserved names for tests are addresses by syntax; nothing is looked up.
         validate_email(address, check_deliverability=False, test_environment=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from services.gateway.http.docs_page import SAFETY
 from services.gateway.http.exchange import Answer, Exchange
+from services.gateway.http.headers import tag_matches
 
 STATIC = Path(__file__).parent / "static"
 
@@ -53,16 +54,6 @@ class Sent:
             compressed = {**headers, "Content-Encoding": "gzip"}
             return Answer(200, self.compressed, compressed, self.content_type)
         return Answer(200, self.raw, headers, self.content_type)
-
-
-def tag_matches(given: str | None, etag: str) -> bool:
-    """Compare entity tags weakly, as RFC 9110 (13.1.2) asks for GET."""
-    if given is None:
-        return False
-    bare = etag.removeprefix("W/")
-    return given.strip() == "*" or any(
-        tag.strip().removeprefix("W/") == bare for tag in given.split(",")
-    )
 
 
 @lru_cache(maxsize=16)

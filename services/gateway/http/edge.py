@@ -14,7 +14,7 @@ from typing import cast
 from uuid import UUID
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from libs.events.requests import NotExecuted, OutcomeUnknown
 from libs.kernel.ids import command_id
@@ -26,7 +26,7 @@ from services.gateway.app.positions import decode_marks
 from services.gateway.domain.failure import StoreUnavailable, ViewBehind
 from services.gateway.domain.idempotency import LENGTH_MAX, parse_key
 from services.gateway.domain.keyed_hash import KeyedHashes
-from services.gateway.domain.partner import Caller
+from services.gateway.domain.partner import Caller, Ended
 from services.gateway.domain.refusal import Refusal, invalid_parameter
 from services.gateway.http import headers, reading
 from services.gateway.http.endpoint import Endpoint
@@ -39,6 +39,9 @@ VIEW_WAIT_S = 1.5
 HEALTH_PATH = "/healthz"
 ANSWER_WAIT_S = 1.8
 """An answer comes within 2 s; the rest is for rendering and sending it."""
+
+OTHER_METHOD = "OTHER"
+"""What metrics call a method that a client has made up: each name would be a series for good."""
 
 log = structlog.get_logger()
 
@@ -142,6 +145,8 @@ class Edge:
             limited = self._limits.take_address(exchange.address)
             if limited is not None:
                 return limited
+        if headers.has_key_parameter(exchange.parameters.names):
+            return headers.KEY_IN_QUERY
         if endpoint.public is not None:
             return await endpoint.public(exchange)
         caller = self._authenticate(exchange)
@@ -181,14 +186,15 @@ class Edge:
         return endpoint.read(exchange, call)
 
     def _authenticate(self, exchange: Exchange) -> Caller | Refusal:
-        if headers.has_key_parameter(exchange.parameters.names):
-            return headers.KEY_IN_QUERY
         key = headers.api_key(exchange.request.headers)
         if isinstance(key, Refusal):
             return key
         caller = self._directory.caller(api_key=key, now=self._now())
         if caller is None:
             return headers.KEY_INVALID if self._directory.loaded else UNCONFIRMED
+        if isinstance(caller, Ended):  # whose key it was stays between us and the record
+            exchange.caller = caller.caller
+            return headers.KEY_INVALID
         if caller.suspended:
             exchange.caller = caller
             return headers.ACCOUNT_SUSPENDED
@@ -202,9 +208,11 @@ class Edge:
             if isinstance(body, Refusal):
                 return body
             exchange.body = body
-            given = request.headers.get("Idempotency-Key")
+            given = set(request.headers.getall("Idempotency-Key", ()))
+            if len(given) > 1:
+                return invalid_parameter("Idempotency-Key", "must be one key")
             exchange.idempotency_key = (
-                str(UUID(bytes=self._random(16), version=4)) if given is None else parse_key(given)
+                parse_key(given.pop()) if given else str(UUID(bytes=self._random(16), version=4))
             )
             if exchange.idempotency_key is None:
                 return invalid_parameter(
@@ -237,10 +245,13 @@ class Edge:
     ) -> web.Response:
         response = respond(exchange, content)
         status = response.status
-        observe = endpoint.observers.get(status)
+        method = exchange.request.method
+        if method not in hdrs.METH_ALL:
+            method = OTHER_METHOD
+        observe = endpoint.observers.get((method, status))
         if observe is None:
-            labels = (exchange.request.method, endpoint.path, str(status))
-            observe = endpoint.observers[status] = self._durations.labels(*labels).observe
+            labels = (method, endpoint.path, str(status))
+            observe = endpoint.observers[method, status] = self._durations.labels(*labels).observe
         duration_s = asyncio.get_running_loop().time() - exchange.arrived
         observe(duration_s)
         self._audit.note(

@@ -77,8 +77,11 @@ class Endpoint:
     write: Writing | None = None
     query_names: frozenset[str] = field(init=False, compare=False)
     needs_body: bool = field(init=False, compare=False)
-    # Filled in with the statuses that occur: a lookup by labels costs more than the rest.
-    observers: dict[int, Callable[[float], None]] = field(default_factory=dict, compare=False)
+    # Filled in with the methods (GET has HEAD beside it) and statuses that occur: a lookup by
+    # labels costs more than the rest.
+    observers: dict[tuple[str, int], Callable[[float], None]] = field(
+        default_factory=dict, compare=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "query_names", names_of(self.query))

@@ -28,9 +28,9 @@ from services.gateway.http.bodies import (
     read_activate,
     read_reserve,
 )
-from services.gateway.http.docs_assets import tag_matches
 from services.gateway.http.endpoint import Endpoint
 from services.gateway.http.exchange import Answer, Exchange
+from services.gateway.http.headers import tag_matches
 from services.gateway.http.parameters import (
     PAGING,
     Choice,

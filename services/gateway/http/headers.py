@@ -1,4 +1,4 @@
-"""Request headers: who calls, under which request id, in which trace."""
+"""Request headers: who calls, under which request id, in which trace, what is known already."""
 
 from __future__ import annotations
 
@@ -70,15 +70,24 @@ def has_key_parameter(names: tuple[str, ...]) -> bool:
 
 
 def api_key(headers: Headers) -> str | Refusal:
-    """Return the key that a request carries in one of the two headers, or in both alike."""
-    key = headers.get("X-API-Key")
-    authorization = headers.get("Authorization")
-    if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
-        bearer = authorization[len(_BEARER) :].strip()
-        if key is not None and key != bearer:
-            return KEYS_DIFFER
-        key = bearer
-    return key or KEY_REQUIRED
+    """Return the one key that a request carries, in either header or in both alike."""
+    keys = set(headers.getall("X-API-Key", ()))
+    for authorization in headers.getall("Authorization", ()):
+        if authorization[: len(_BEARER)].lower() == _BEARER:
+            keys.add(authorization[len(_BEARER) :].strip())
+    if len(keys) > 1:
+        return KEYS_DIFFER
+    return (keys.pop() if keys else None) or KEY_REQUIRED
+
+
+def tag_matches(given: str | None, etag: str) -> bool:
+    """Compare entity tags weakly, as RFC 9110 (13.1.2) asks for GET."""
+    if given is None:
+        return False
+    bare = etag.removeprefix("W/")
+    return given.strip() == "*" or any(
+        tag.strip().removeprefix("W/") == bare for tag in given.split(",")
+    )
 
 
 def ignored_names(names: list[str]) -> str:

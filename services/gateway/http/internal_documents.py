@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 
 from aiohttp import web
 
@@ -22,6 +23,7 @@ _INDEX = json.dumps(
 
 def document_routes(openapi: Callable[[], bytes]) -> list[web.RouteDef]:
     """Return the ops port's routes to both documents, and a page that leads to them."""
+    topics_text = cache(document_text)  # made when first asked for, then kept: it never changes
 
     async def index(_: web.Request) -> web.Response:
         return web.Response(text=_INDEX, content_type=JSON)
@@ -30,7 +32,7 @@ def document_routes(openapi: Callable[[], bytes]) -> list[web.RouteDef]:
         return web.Response(body=openapi(), content_type=JSON)
 
     async def topics(_: web.Request) -> web.Response:
-        return web.Response(text=document_text(), content_type=JSON)
+        return web.Response(text=topics_text(), content_type=JSON)
 
     return [
         web.get("/", index),

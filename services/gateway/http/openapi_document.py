@@ -37,7 +37,8 @@ JavaScript. [Every error](/problems) has a page that says what to do.
 - **Keys**: `X-API-Key`, or `Authorization: Bearer`. Never in an address.
 - **Repeats are safe**: give every `POST` and `DELETE` an `Idempotency-Key`. After a lost \
 connection, a 503 or a 504 send the same request with the same key again.
-- **Errors** are problem documents (RFC 9457); decide by `code`.
+- **Errors** are problem documents (RFC 9457); decide by `code`, and by the status if you do not \
+know the code: new ones may come. Other words of answers are all that there are.
 - **Unknown** fields and query parameters are passed over and named in `OTA-Ignored`.
 - **Times** are ISO 8601 in UTC, dates those of Hong Kong, amounts numbers in `currency`.
 - **Limits**: never more than yours in any 60 seconds; the header `RateLimit` says what is left.

@@ -56,9 +56,9 @@ class Refuser(Protocol):
 class PartnerServer:
     """Serves an application on the partner port within *bounds*.
 
-    More connections than the process may hold: those that were idle longest make room; if
-    none is idle the newcomer is told 503. More than its share for one address: 429. Both are
-    told before anything is read. *trusted_proxies* (networks) bring many clients' connections,
+    More connections than the process may hold: those that were idle longest make room, or else
+    the one whose request's head has been arriving longest; if all have a request the newcomer is
+    told 503. More than its share for one address: 429. Both are told before anything is read. *trusted_proxies* (networks) bring many clients' connections,
     and have no share.
     """
 
@@ -173,17 +173,29 @@ class PartnerServer:
         self._refused.labels(reason).inc()
 
     def _make_room(self) -> bool:
-        """End some of the connections that are idle longest; a few at once, a search is dear."""
-        idle = [
-            (since, connection)
-            for connection in self._open
-            if (since := connection.idle_since) is not None
-        ]
-        idle.sort(key=lambda each: each[0])
-        for _, connection in idle[:EVICTED_AT_ONCE]:
+        """End some of the connections that are idle longest; a few at once, a search is dear.
+
+        If none is idle, the head that has been arriving longest is given up: slow ones must
+        not keep everybody out.
+        """
+        leaving = (
+            self._longest(lambda each: each.idle_since)[:EVICTED_AT_ONCE]
+            or self._longest(lambda each: each.head_since)[:1]
+        )
+        for connection in leaving:
             self.gone(connection)
             connection.evict()
-        return bool(idle)
+        return bool(leaving)
+
+    def _longest(self, since_of: Callable[[Connection], float | None]) -> list[Connection]:
+        """Return the connections of which *since_of* gives a time, the earliest first."""
+        found = [
+            (since, connection)
+            for connection in self._open
+            if (since := since_of(connection)) is not None
+        ]
+        found.sort(key=lambda each: each[0])
+        return [connection for _, connection in found]
 
     def _turn_away(self, transport: asyncio.Transport, problem: Problem, reason: str) -> None:
         self.count(reason)

@@ -30,10 +30,15 @@ class Conditions:
             self._texts.append(f"{column} < {self._parameter(before)}")
 
     def after(self, time: str, row_id: str, place: tuple[datetime, str] | None) -> None:
-        """Go on after a row of a list that is ordered by time, newest first, then id."""
+        """Go on after a row of a list that is ordered by time, newest first, then id.
+
+        The time alone is said as well: an index can begin there, which it can't with an OR.
+        """
         if place is not None:
             at, last = map(self._parameter, place)
-            self._texts.append(f"({time} < {at} OR ({time} = {at} AND {row_id} > {last}))")
+            self._texts.append(
+                f"{time} <= {at} AND ({time} < {at} OR ({time} = {at} AND {row_id} > {last}))"
+            )
 
     def between(self, column: str, low: int, below: int) -> None:
         """Ask for a number from *low* until below *below*."""

@@ -29,6 +29,7 @@ _PASSING = (
     asyncpg.LockNotAvailableError,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, until we are led to the new primary
 )
 """What passes by itself or with the operator's help; anything else is a defect."""
 

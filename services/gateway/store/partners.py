@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+import asyncpg
+
 from services.gateway.domain.partner import Caller, DirectoryContent
 from services.gateway.store.database import Pool, borrowed
 
@@ -14,9 +16,9 @@ _VERSION = "SELECT version FROM directory_version"
 _CONTENT = """
 SELECT v.version, k.key_hash, k.key_id, k.expires_at,
        p.partner_id, p.name, p.channel, p.permissions, p.calls_per_minute,
-       p.suspended_at IS NOT NULL AS suspended
+       p.suspended_at IS NOT NULL AS suspended, k.revoked_at IS NOT NULL AS revoked
   FROM directory_version v
-  LEFT JOIN (api_key k JOIN partner p USING (partner_id)) ON k.revoked_at IS NULL
+  LEFT JOIN (api_key k JOIN partner p USING (partner_id)) ON true
 """
 
 # In the order of the keys, so that two gateways do not wait for each other in a circle.
@@ -43,28 +45,30 @@ class PartnerStore:
             return version
 
     async def content(self) -> DirectoryContent:
-        """Return all valid keys; raises StoreUnavailable."""
+        """Return all keys; raises StoreUnavailable."""
         async with borrowed(self._pool) as connection:
             rows = await connection.fetch(_CONTENT)
-        return DirectoryContent(
-            version=rows[0]["version"],
-            callers={
-                row["key_hash"]: Caller(
-                    key_id=row["key_id"],
-                    partner_id=row["partner_id"],
-                    name=row["name"],
-                    channel=row["channel"],
-                    permissions=frozenset(row["permissions"]),
-                    calls_per_minute=row["calls_per_minute"],
-                    expires_at=row["expires_at"],
-                    suspended=row["suspended"],
-                )
-                for row in rows
-                if row["key_hash"] is not None
-            },
-        )
+        callers: dict[bytes, Caller] = {}
+        revoked: dict[bytes, Caller] = {}
+        for row in rows:
+            if row["key_hash"] is not None:
+                (revoked if row["revoked"] else callers)[row["key_hash"]] = _caller(row)
+        return DirectoryContent(version=rows[0]["version"], callers=callers, revoked=revoked)
 
     async def note_uses(self, uses: Mapping[str, datetime]) -> None:
         """Store when keys were last used, unless a later time is known; raises StoreUnavailable."""
         async with borrowed(self._pool) as connection:
             await connection.execute(_NOTE_USES, list(uses), list(uses.values()))
+
+
+def _caller(row: asyncpg.Record) -> Caller:
+    return Caller(
+        key_id=row["key_id"],
+        partner_id=row["partner_id"],
+        name=row["name"],
+        channel=row["channel"],
+        permissions=frozenset(row["permissions"]),
+        calls_per_minute=row["calls_per_minute"],
+        expires_at=row["expires_at"],
+        suspended=row["suspended"],
+    )

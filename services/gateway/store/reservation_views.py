@@ -19,7 +19,7 @@ SELECT reservation_id, product_id, quantity, status, held_at, expires_at,
 _FROM = "FROM read_v1.reservation"
 _EXPIRED = """
 SELECT count(*)::int AS expired, max(ended_at) AS last FROM read_v1.reservation
- WHERE partner_id = $1 AND status = 'expired' AND ($2::timestamptz IS NULL OR ended_at > $2)
+ WHERE partner_id = $1 AND status = 'expired' AND ended_at > coalesce($2::timestamptz, '-infinity')
 """
 
 

@@ -93,8 +93,8 @@ def _activate(
     if now >= found.expires_at:
         return _refuse(found, "reservation_expired", _expired(found))
     types = command.customer_types
-    if len(types) == 1:
-        types = types * found.quantity
+    if isinstance(types, str):
+        types = (types,) * found.quantity
     if len(types) != found.quantity:
         refused = ReservationRefused(
             reason="customer_types_do_not_match",

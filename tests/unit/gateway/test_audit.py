@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
+from typing import cast
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from libs.events.envelope import Position
 from libs.kernel.ids import reservation_id
 from services.gateway.app import audit
-from services.gateway.app.audit import AuditTrail, AuditWatch, purge
+from services.gateway.app.audit import SLICE_CALLS, AuditTrail, AuditWatch, CallLines, purge
 from services.gateway.domain.audit import (
     SINGLE_REFUSALS_MAX,
     AuditRow,
@@ -25,6 +29,8 @@ from services.gateway.domain.audit import (
     shortened,
 )
 from services.gateway.domain.failure import StoreUnavailable
+from services.gateway.store.audit import AuditStore
+from services.gateway.store.database import Pool
 from tests.support.waiting import eventually
 
 NOW = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
@@ -231,11 +237,105 @@ class Counts:
         return AuditWatch(written=write, dropped=drop, waiting=wait)
 
 
-def trail_on(table: Table, counts: Counts) -> AuditTrail:
+def trail_on(table: Table, counts: Counts, lines: CallLines | None = None) -> AuditTrail:
     """Return a trail."""
     return AuditTrail(
-        table=table, lines=NoLines(), watch=counts.watch(), random=lambda size: b"\7" * size
+        table=table,
+        lines=lines or NoLines(),
+        watch=counts.watch(),
+        random=lambda size: b"\7" * size,
     )
+
+
+@dataclass(slots=True)
+class Lines:
+    """An access log; *failure* is raised instead of writing."""
+
+    notes: list[CallNote] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def write(self, notes: Sequence[CallNote]) -> None:
+        """See `services.gateway.app.audit.CallLines`."""
+        if self.failure is not None:
+            raise self.failure
+        self.notes += notes
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")]
+)
+async def test_a_log_that_fails_costs_no_rows(failure: Exception) -> None:
+    """It is told once, with the number of calls that have no line when it is well again."""
+    table, counts, lines = Table(), Counts(), Lines(failure=failure)
+    trail = trail_on(table, counts, lines)
+    with capture_logs() as told:
+        for tick in range(3):
+            for number in range(SLICE_CALLS + 1):
+                trail.note(mutation(tick * 1_000 + number))
+            await trail.collect()
+            await trail.store()
+        lines.failure = None
+        trail.note(mutation(9_999))
+        await trail.collect()
+        await trail.store()
+    assert (3 * (SLICE_CALLS + 1) + 1, 0) == (len(table.rows), counts.dropped)
+    assert ["req_9999"] == [each.request_id for each in lines.notes]
+    assert ["gateway.access_log.failing", "gateway.access_log.recovered"] == [
+        each["event"] for each in told
+    ]
+    assert 3 * (SLICE_CALLS + 1) == told[1]["calls_without_line"]
+
+
+async def test_a_collection_that_is_cut_off_costs_nothing() -> None:
+    """All rows are there, each once; the lines that are left come the next time."""
+    table, lines = Table(), Lines()
+    trail = trail_on(table, Counts(), lines)
+    wanted = [f"req_{number}" for number in range(3 * SLICE_CALLS)]
+    for number in range(3 * SLICE_CALLS):
+        trail.note(mutation(number))
+    collecting = asyncio.create_task(trail.collect())
+    await asyncio.sleep(0)
+    collecting.cancel()
+    with suppress(asyncio.CancelledError):
+        await collecting
+    assert SLICE_CALLS == len(lines.notes)
+    await trail.close()
+    assert wanted == [row.request_id for row in table.rows]
+    assert wanted == [each.request_id for each in lines.notes]
+
+
+async def test_a_database_that_only_reads_is_waited_for() -> None:
+    """After a failover a connection may lead to the old primary: no row is given up for that."""
+
+    class Standby:
+        """A pool whose server takes no writes."""
+
+        def acquire(self, *, timeout: float) -> Standby:
+            """Lend this one."""
+            return self
+
+        async def __aenter__(self) -> Standby:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            return
+
+        async def copy_records_to_table(self, *_: object, **__: object) -> None:
+            """Refuse it as the server does."""
+            raise asyncpg.ReadOnlySQLTransactionError("cannot execute COPY FROM")
+
+    counts = Counts()
+    trail = AuditTrail(
+        table=AuditStore(cast("Pool", Standby())),
+        lines=NoLines(),
+        watch=counts.watch(),
+        random=lambda size: b"\7" * size,
+    )
+    trail.note(mutation())
+    await trail.collect()
+    with pytest.raises(StoreUnavailable):
+        await trail.store()
+    assert (1, 0) == (trail.backlog, counts.dropped)
 
 
 async def test_a_database_that_is_away_delays() -> None:

@@ -16,7 +16,7 @@ from services.gateway.app.directory import Directory
 from services.gateway.domain.api_key import make_api_key
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import api_key_hash
-from services.gateway.domain.partner import Caller, DirectoryContent
+from services.gateway.domain.partner import Caller, DirectoryContent, Ended
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 CALLER = Caller(
@@ -35,6 +35,7 @@ class Table:
 
     def __init__(self) -> None:
         self.callers = {api_key_hash(pepper=b"p", api_key="key"): CALLER}
+        self.revoked: dict[bytes, Caller] = {}
         self.current = 1
         self.away = False
         self.loads = 0
@@ -52,7 +53,9 @@ class Table:
     async def content(self) -> DirectoryContent:
         """See `services.gateway.app.directory.DirectorySource`."""
         self.loads += 1
-        return DirectoryContent(version=self.current, callers=dict(self.callers))
+        return DirectoryContent(
+            version=self.current, callers=dict(self.callers), revoked=dict(self.revoked)
+        )
 
     async def note_uses(self, uses: Mapping[str, datetime]) -> None:
         """See `services.gateway.app.directory.DirectorySource`."""
@@ -63,13 +66,24 @@ class Table:
 
 
 async def test_a_key_ends_at_its_time() -> None:
-    """From *expires_at* on a key is as good as unknown."""
+    """From *expires_at* on it lets nobody in; whose it was is known."""
     directory = Directory(source=Table(), pepper=b"p", monotonic=lambda: 0.0)
     await directory.refresh()
     before = NOW - timedelta(microseconds=1)
     assert CALLER == directory.caller(api_key="key", now=before)
-    assert directory.caller(api_key="key", now=NOW) is None
+    assert Ended(CALLER) == directory.caller(api_key="key", now=NOW)
     assert directory.caller(api_key="other", now=before) is None
+
+
+async def test_a_revoked_key_lets_nobody_in() -> None:
+    """Whose it was is known, it counts as no key, and its use is not noted."""
+    table = Table()
+    table.callers, table.revoked = {}, table.callers
+    directory = Directory(source=table, pepper=b"p", monotonic=lambda: 0.0)
+    await directory.refresh()
+    assert Ended(CALLER) == directory.caller(api_key="key", now=NOW - timedelta(seconds=1))
+    await directory.write_uses()
+    assert ({}, []) == (directory.callers, table.uses)
 
 
 async def test_content_is_loaded_when_its_version_has_changed() -> None:

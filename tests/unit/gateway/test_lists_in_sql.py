@@ -20,7 +20,7 @@ def test_only_what_is_asked_for_is_a_condition() -> None:
     limit = where.limit(Slice(limit=21, offset=40))
     assert (
         "WHERE partner_id = $1 AND created_at >= $2"
-        " AND (created_at < $3 OR (created_at = $3 AND order_id > $4))"
+        " AND created_at <= $3 AND (created_at < $3 OR (created_at = $3 AND order_id > $4))"
     ) == str(where)
     assert "LIMIT $5 OFFSET $6" == limit
     assert ["p", AT, AT, "x", 21, 40] == where.values

@@ -115,7 +115,7 @@ def test_other_forms_of_dates_are_none(text: str) -> None:
 def test_bookable_days_are_those_of_hong_kong() -> None:
     """From today there until a year ahead."""
     now = datetime(2026, 1, 5, 16, 0, tzinfo=UTC)
-    days = [date(2026, 1, 5), date(2026, 1, 6), date(2027, 1, 7), date(2027, 1, 8)]
+    days = [date(2026, 1, 5), date(2026, 1, 6), date(2027, 1, 6), date(2027, 1, 7)]
     assert [False, True, True, False] == [bookable(on=on, now=now) for on in days]
 
 
@@ -125,3 +125,10 @@ def test_a_day_may_have_been_bookable_when_something_ended() -> None:
     now = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
     assert bookable_since(on=date(2026, 1, 5), then=then, now=now)
     assert not bookable_since(on=date(2026, 1, 4), then=then, now=now)
+
+
+def test_a_year_after_29_february_is_28_february() -> None:
+    """The next year has no such day."""
+    now = datetime(2028, 2, 29, 4, 0, tzinfo=UTC)
+    assert bookable(on=date(2029, 2, 28), now=now)
+    assert not bookable(on=date(2029, 3, 1), now=now)

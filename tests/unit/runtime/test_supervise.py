@@ -120,6 +120,30 @@ async def test_what_fails_is_started_again(journal: Journal) -> None:
     assert {("feed", True)} == {(entry["task"], entry["exc_info"]) for entry in journal.entries}
 
 
+async def test_a_task_that_was_started_anew_can_still_wait_with_a_timeout(
+    journal: Journal,
+) -> None:
+    """What a failed TaskGroup leaves of its own cancellation does not outlive the run."""
+    stop = asyncio.Event()
+    left: list[int] = []
+
+    async def fail() -> None:
+        raise RuntimeError("lost")
+
+    async def run() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        left.append(task.cancelling())
+        if len(left) == 3:
+            stop.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(LIMIT_S))
+            group.create_task(fail())
+
+    await keep_running("feed", run, stop=stop, log=journal.log, backoff_min_s=0.001)
+    assert [0, 0, 0] == left
+
+
 async def test_a_failing_group_is_started_again(journal: Journal) -> None:
     """What a TaskGroup raises counts as a failure too."""
     starts = 0

@@ -35,6 +35,7 @@ CREATE INDEX audit_by_request ON audit (request_id) WHERE request_id IS NOT NULL
 CREATE INDEX audit_by_reservation ON audit (reservation_id) WHERE reservation_id IS NOT NULL;
 CREATE INDEX audit_by_order ON audit (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX audit_by_partner ON audit (partner_id, at, row_id) WHERE partner_id IS NOT NULL;
+CREATE INDEX audit_by_key ON audit (key_id, at, row_id) WHERE key_id IS NOT NULL;
 
 CREATE FUNCTION delete_old_audit_rows(older_than_days integer, rows_max integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
