@@ -92,6 +92,8 @@ def service_environment(
         "OTA_PARTNER_PORT": str(settings.partner.port),
         "OTA_OPS_HOST": settings.ops["gateway"].host,
         **{address.variable: str(address.port) for address in settings.ops.values()},
+        # Here everybody calls from one address, a load generator too.
+        "OTA_ADDRESS_CALLS_PER_SECOND": "50000",
         **outside,
         "OTA_KAFKA_BOOTSTRAP": broker.bootstrap,
         **dsns(secrets_by_name=secrets_by_name, server=cluster.server),

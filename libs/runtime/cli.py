@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import asyncpg
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from libs.runtime.config import ServiceSettings, describe
+from libs.runtime.postgres import advice
 from libs.runtime.supervise import EXIT_FAILED, EXIT_SETTINGS
 
 DEFAULT_COMMAND = "run"
@@ -52,6 +54,9 @@ class Command(Generic[S]):
             return self.run(settings, arguments)
         except CommandFailed as failure:
             print(failure, file=sys.stderr)
+            return EXIT_FAILED
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            print(advice(error), file=sys.stderr)
             return EXIT_FAILED
 
 

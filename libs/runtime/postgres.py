@@ -16,6 +16,13 @@ ACQUIRE_TIMEOUT_S = 2.0
 LOCK_TIMEOUT_S = 1.0
 IDLE_IN_TRANSACTION_TIMEOUT_S = 5.0
 
+_SCHEMA_LACKS = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidSchemaNameError,
+)
+
 
 def _session(
     *, application_name: str, statement_timeout_s: float, lock_timeout_s: float
@@ -67,6 +74,22 @@ async def create_pool(
         command_timeout=command_timeout_s,
         server_settings=session,
     )
+
+
+def advice(error: asyncpg.PostgresError | asyncpg.InterfaceError) -> str:
+    """Return one line for an operator whose command has met *error*: what it is, what to do.
+
+    Details and hints of the server stay out: they can quote what was stored.
+    """
+    said = (str(error).splitlines() or [""])[0]
+    if isinstance(error, _SCHEMA_LACKS):
+        return f"the database is not up to date ({said}): run the service's migrate command first"
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return (
+            f"this database role may not do it ({said}): is it the right OTA_..._DSN? The service's"
+            " migrate command grants its role what it needs"
+        )
+    return f"the database cannot do it ({type(error).__name__}: {said})"
 
 
 def acquire(

@@ -23,10 +23,9 @@ from ota_client import (
     ValidationFailed,
 )
 from ota_client.calling import WRITES
-from ota_client.positions import ENTRIES_MAX, Positions
+from ota_client.positions import VALUES_MAX, Positions
 from tests.clients.counter import (
     HANG_UP,
-    QUICK,
     SILENCE,
     Line,
     Said,
@@ -183,28 +182,55 @@ def test_what_the_server_asks_for_is_waited(share: float) -> None:
     assert 20.0 <= pause_s <= 22.0
 
 
-def test_positions_are_merged() -> None:
-    """Of each log the newest is kept, from whichever answer; what is no entry is left out."""
+def test_positions_are_kept_until_an_answer_covers_them() -> None:
+    """An answer covers what its request had sent; answers of calls at once stand side by side."""
     positions = Positions()
     assert "" == positions.header
-    positions.note("inventory.1.0.12,reservation.1.0.5")
-    positions.note("inventory.1.0.9, inventory.1.3.2")
-    positions.note(",nonsense,a.b")
-    assert {"inventory.1.0.12", "reservation.1.0.5", "inventory.1.3.2"} == set(
-        positions.header.split(",")
-    )
+    positions.note("a", sent="")
+    positions.note("", sent="a")
+    assert "a" == positions.header
+    positions.note("b", sent="a")
+    positions.note("c", sent="a")
+    positions.note("b", sent="")
+    assert "c,b" == positions.header
+    positions.note("d", sent="b,c")
+    positions.note("e", sent="")
+    positions.note("d", sent="d")
+    assert "e,d" == positions.header
+
+
+def test_the_newest_positions_are_kept() -> None:
+    """A hundred calls at once do not make a header that grows."""
+    positions = Positions()
     for number in range(100):
-        positions.note(f"inventory.1.{number}.1")
-    assert ENTRIES_MAX == len(positions.header.split(","))
+        positions.note(str(number), sent="")
+    assert [str(number) for number in range(100 - VALUES_MAX, 100)] == positions.header.split(",")
 
 
 async def test_a_position_is_sent_back() -> None:
     """What a write was told goes out with the next call."""
-    told = Said(201, HOLD.body, {"OTA-Position": "inventory.1.0.12"})
-    async with open_counter([told]) as counter, client(counter) as ota:
+    script: list[Line] = [
+        Said(201, HOLD.body, {"OTA-Position": position}) for position in ("a", "b", "c")
+    ]
+    async with open_counter(script) as counter, client(counter) as ota:
         await ota.reserve(106, 1)
         await ota.reserve(106, 1)
-    assert [None, "inventory.1.0.12"] == [
+        await ota.reserve(106, 1)
+    assert [None, "a", "b"] == [request.headers.get("OTA-Position") for request in counter.asked]
+
+
+async def test_a_position_that_the_api_cannot_open_any_more_is_dropped() -> None:
+    """After a change of its key the call is made again without, once, under the same key."""
+    told = Said(201, HOLD.body, {"OTA-Position": "a"})
+    refused = refusal(422, "INVALID_PARAMETER", parameter="OTA-Position")
+    script: list[Line] = [told, refused, HOLD, HOLD, refused]
+    async with open_counter(script) as counter, client(counter) as ota:
+        await ota.reserve(106, 1)
+        await ota.reserve(106, 1, idempotency_key="k")
+        await ota.reserve(106, 1)
+        with pytest.raises(ApiError):
+            await ota.reserve(106, 1)
+    assert [None, "a", None, None, None] == [
         request.headers.get("OTA-Position") for request in counter.asked
     ]
-    assert QUICK.try_s
+    assert ["k", "k"] == counter.keys[1:3]

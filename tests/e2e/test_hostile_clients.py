@@ -18,6 +18,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.e2e
 
 IDLE = 1000
+ADDRESSES = 10
 GROWTH_MIB_MAX = 100
 CANARY = "canary-4711"
 PROMPT = RetryPolicy(deadline_s=5.0, try_s=2.0)
@@ -58,7 +59,8 @@ async def test_honest_clients_are_served_among_others(deciders: Deciders) -> Non
     async with contextlib.AsyncExitStack() as stack:
         kept = []  # a line that nobody keeps would be closed
         for number in range(IDLE):
-            kept.append(await asyncio.open_connection(host, port))
+            source = (f"127.0.1.{number % ADDRESSES}", 0)  # one address may not have so many
+            kept.append(await asyncio.open_connection(host, port, local_addr=source))
             _, writer = kept[-1]
             stack.callback(writer.transport.abort)
             if number % 2:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import socket
 import time
 
+from aiohttp import web
+
+from deploy.local.settings import CHECKOUT
+from services.gateway.http import connection
 from services.gateway.http.server import FILES_RESERVED, TURNED_AWAY_MAX, open_files_max
-from tests.hostile.door import GOOD, HOST, Door, bounds, open_door, until
+from services.gateway.settings import Settings
+from tests.hostile.door import GOOD, HOST, Door, Line, bounds, open_door, until
 from tests.http.world import World
 
 IDLE = 1000
@@ -60,14 +67,34 @@ async def test_the_idle_make_room(world: World) -> None:
         assert 200 == (await working.hear()).status
 
 
+async def test_the_slowest_head_makes_room(world: World) -> None:
+    """With nobody idle, the head that has been arriving longest goes; later ones go on."""
+    async with open_door(world, bounds(connections_max=3)) as door:
+        slow: list[Line] = []
+        for _ in range(3):
+            slow.append(await door.open())
+            slow[-1].say(GOOD[:-2])
+            await until(lambda: len(_heads(door)) == len(slow))
+        late = await door.open()
+        assert b"" == await slow[0].ended()
+        assert (1.0, 0.0) == (door.refused("head_evicted"), door.refused("full"))
+        late.say(GOOD)
+        assert 200 == (await late.hear()).status
+        for line in slow[1:]:
+            line.say(b"\r\n")
+            assert 200 == (await line.hear()).status
+
+
 async def test_when_all_are_at_work_a_newcomer_is_told(world: World) -> None:
     """503 with a problem document that can be read, also by who has sent its request already."""
     async with open_door(world, bounds(connections_max=2)) as door:
+        world.market.gate = asyncio.Event()
         working = [await door.open() for _ in range(2)]
         for line in working:
-            line.say(GOOD[:-2])
-            await line.writer.drain()
-        await until(lambda: all(each.idle_since is None for each in door.server._open))
+            line.say(_reserving())
+        await until(lambda: len(world.market.sent) == 2)
+        working[0].say(GOOD[:-2])  # a head behind a request that is under way is not the slow one
+        await until(lambda: any(each._head_since is not None for each in door.server._open))
         late = await door.open()
         late.say(GOOD)
         heard = await late.hear()
@@ -79,11 +106,22 @@ async def test_when_all_are_at_work_a_newcomer_is_told(world: World) -> None:
         assert ("ota", "close") == (heard.headers["server"], heard.headers["connection"])
         assert heard.json["request_id"] == heard.headers["x-request-id"]
         assert b"" == await late.ended()
-        assert (1.0, 0.0) == (door.refused("full"), door.refused("idle_evicted"))
-        for line in working:
-            line.say(b"\r\n")
-            assert 200 == (await line.hear()).status
+        assert (1.0, 0.0, 0.0) == (
+            door.refused("full"),
+            door.refused("idle_evicted"),
+            door.refused("head_evicted"),
+        )
+        world.market.gate.set()
+        assert [201, 201] == [(await line.hear()).status for line in working]
+        working[0].say(b"\r\n")
+        assert 200 == (await working[0].hear()).status
         await door.good()
+
+
+def test_few_addresses_cannot_take_all_places() -> None:
+    """As it is shipped, it takes ten addresses to fill the house."""
+    of = {name: field.default for name, field in Settings.model_fields.items()}
+    assert 10 * of["address_connections_max"] <= of["connections_max"]
 
 
 async def test_one_address_has_its_share_only(world: World) -> None:
@@ -152,12 +190,7 @@ async def test_a_stop_lets_requests_end(world: World) -> None:
     async with open_door(world) as door:
         world.market.gate = asyncio.Event()
         line = await door.open()
-        body = b'{"product_id": 106, "quantity": 1}'
-        line.say(
-            GOOD.replace(b"GET /api/ota/inventory", b"POST /api/ota/reserve")[:-2]
-            + f"Content-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
+        line.say(_reserving())
         await until(lambda: len(world.market.sent) == 1)
         async with asyncio.TaskGroup() as group:
             group.create_task(door.server.close())
@@ -167,6 +200,30 @@ async def test_a_stop_lets_requests_end(world: World) -> None:
         assert b"" == await line.ended()
 
 
+def test_the_names_that_aiohttp_keeps_to_itself_are_told() -> None:
+    """Who upgrades aiohttp finds in one place what the bounds lean on."""
+    used = set(re.findall(r"(?:self|super\(\))\.(_[a-z]\w*)", inspect.getsource(connection)))
+    theirs = used & set(dir(web.RequestHandler))
+    adr = CHECKOUT / "docs" / "adr" / "0014-bounds-of-a-connection.md"
+    for text, marks in ((str(connection.__doc__), "``"), (adr.read_text("utf-8"), "`")):
+        assert theirs == set(re.findall(rf"{marks}(_[a-z]\w*){marks}", text))
+
+
 def _listens(door: Door) -> bool:
     server = door.server._listening
     return server is not None and server.is_serving()
+
+
+def _heads(door: Door) -> list[float]:
+    """Return since when the server waits for heads that are not complete."""
+    return [each.head_since for each in door.server._open if each.head_since is not None]
+
+
+def _reserving() -> bytes:
+    """Return a request whose answer the market can hold back."""
+    body = b'{"product_id": 106, "quantity": 1}'
+    return (
+        GOOD.replace(b"GET /api/ota/inventory", b"POST /api/ota/reserve")[:-2]
+        + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from libs.kernel.ids import reservation_id
-from tests.http.world import CUSTOMER, DIRECT_KEY, PROD_KEY, World
+from services.gateway.http import customer
+from tests.http.world import CUSTOMER, DIRECT_KEY, PROD_KEY, SEAL, World
 
 
 async def test_an_activation_is_answered_with_order_and_tickets(world: World) -> None:
@@ -64,7 +65,7 @@ async def test_an_activation_is_answered_with_order_and_tickets(world: World) ->
     } == tickets[1]
     assert ["adult", "child", "adult"] == [ticket["customer_type"] for ticket in tickets]
     assert f"/api/ota/orders/{order_id}" == answered.headers["Location"]
-    assert "fulfillment.1.0.1" == answered.headers["OTA-Position"]
+    assert {("fulfillment", 0): (1, 1)} == SEAL.decode_marks(answered.headers["OTA-Position"])
 
 
 async def test_a_hold_of_a_hundred_yields_a_hundred_tickets(world: World) -> None:
@@ -147,6 +148,22 @@ async def test_each_invalid_customer_field_is_named(
         error["pointer"] for error in answered.json["errors"]
     ]
     assert all(f"customer_details.{field}" in answered.json["message"] for field in fields)
+
+
+async def test_an_endless_address_costs_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty thousand characters are refused by their number, and not looked at."""
+    seen: list[str] = []
+    monkeypatch.setattr(customer, "validate_email", lambda address, **_: seen.append(address))
+    longest = "a" * 242 + "@example.com"
+    for email in (longest, "a" + longest, "a@" + "b." * 20_000 + "com"):
+        details = {**CUSTOMER, "email": email}
+        answered = await world.activate(await world.held(), fields={"customer_details": details})
+        if email != longest:
+            assert 422 == answered.status
+            assert "must have at most 254 characters" in answered.json["message"]
+    assert [longest] == seen
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import hashlib
 import json
 import re
 import tomllib
+from html import unescape
+from typing import Any
 
 import pytest
 
@@ -88,11 +90,104 @@ async def test_every_error_word_has_its_page(world: World, word: str) -> None:
     )
 
 
-@pytest.mark.parametrize("page", ["nothing", "SOLD_OUT", "sold_out", "%3Cscript%3E"])
+@pytest.mark.parametrize("page", ["nothing", "sold_out", "SOLD-OUT", "%3Cscript%3E"])
 async def test_another_word_has_none(world: World, page: str) -> None:
     """404 as a problem document, in which nothing is repeated unescaped."""
     async with world.client.get(f"/problems/{page}", headers=BROWSER) as response:
         assert (404, "application/problem+json") == (response.status, response.content_type)
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        *((f"/problems/{word}", f"/problems/{slug(word)}") for word in sorted(CATALOGUE)),
+        ("/docs/", "/docs"),
+        ("/docs/getting-started/", "/docs/getting-started"),
+        ("/problems/", "/problems"),
+    ],
+)
+async def test_another_form_of_an_address_leads_to_the_page(
+    world: World, path: str, target: str
+) -> None:
+    """A word as `code` has it, and a slash too many; with and without a browser."""
+    for headers in (BROWSER, {}):
+        async with world.client.get(path, headers=headers, allow_redirects=False) as response:
+            assert (301, target) == (response.status, response.headers["Location"])
+    async with world.client.get(path, headers=BROWSER) as response:
+        assert (200, "text/html") == (response.status, response.content_type)
+
+
+async def test_the_front_door_is_for_browsers(world: World) -> None:
+    """They come to the reference; a program gets a problem; the document does not tell of it."""
+    async with world.client.get("/", headers=BROWSER, allow_redirects=False) as response:
+        assert (302, "/docs") == (response.status, response.headers["Location"])
+        assert "Accept" == response.headers["Vary"]
+    async with world.client.get("/") as response:
+        assert (404, "NOT_FOUND") == (response.status, (await response.json())["code"])
+    async with world.client.get("/openapi.json") as response:
+        assert not {"/", "/docs/", "/problems/"} & set((await response.json())["paths"])
+
+
+# Members that a word has of its own, as the contract names them.
+_OWN = {
+    "SOLD_OUT": {"available"},
+    "HOLD_LIMIT_REACHED": {"limit", "held"},
+    "ALREADY_ACTIVATED": {"order_id"},
+    "RATE_LIMIT_EXCEEDED": {"limit", "window_seconds", "retry_after"},
+    "OUTCOME_UNKNOWN": {"retry_after", "request_id"},
+    "VALIDATION_ERROR": {"errors"},
+    "NOT_FOUND": set(),
+}
+
+
+async def _shown(world: World, word: str) -> tuple[str, dict[str, Any]]:
+    path = f"/problems/{slug(word)}"  # type: ignore[arg-type]
+    async with world.client.get(path, headers=BROWSER) as response:
+        text = await response.text()
+    (example,) = re.findall(r"<pre><code>(.+?)</code></pre>", text, re.DOTALL)
+    return text, json.loads(unescape(example))
+
+
+@pytest.mark.parametrize("word", sorted(_OWN))
+async def test_a_page_shows_a_whole_problem(world: World, word: str) -> None:
+    """With the words for older clients, and each member of its own explained beside it."""
+    text, example = await _shown(world, word)
+    usual = {"type", "title", "status", "detail", "instance", "error", "code", "message"}
+    assert usual | _OWN[word] == set(example)
+    assert (word, word) == (example["code"], example["error"])
+    assert example["detail"] == example["message"]
+    for member in _OWN[word]:
+        assert f"<td><code>{member}</code></td>" in text
+
+
+async def test_what_a_page_shows_is_what_is_answered(world: World) -> None:
+    """Its example is an answer, but for the figures."""
+    answers = [
+        await world.reserve(0),
+        await world.call("POST", "/reserve", json={"product_id": 106}),
+        await world.reserve(100, product_id=105),
+        await world.call("GET", "/orders/ORD-6531189553717"),
+        await world.call("GET", "/orders?page=0"),
+        await world.call("GET", "/inventory?product_ids=x"),
+        await world.call("GET", "/orders", key=None),
+        await world.call("PUT", "/reserve"),
+    ]
+    for answered in answers:
+        _, example = await _shown(world, answered.json["code"])
+        assert list(example) == list(answered.json)
+        assert example["detail"] == answered.json["detail"]
+        assert example.get("errors") == answered.json.get("errors")
+
+
+async def test_names_in_texts_look_like_code(world: World) -> None:
+    """What stands so in requests and answers; the same word of plain English does not."""
+    text, _ = await _shown(world, "SOLD_OUT")
+    assert "see <code>available</code>." in text
+    assert "units are <code>" not in text
+    text, _ = await _shown(world, "METHOD_NOT_ALLOWED")
+    assert "header <code>Allow</code>." in text
+    async with world.client.get("/problems", headers=BROWSER) as response:
+        assert "see <code>available</code>." in await response.text()
 
 
 async def test_a_problem_leads_to_its_page(world: World) -> None:

@@ -58,6 +58,28 @@ async def test_other_methods_are_405_with_allow(
     )
 
 
+async def test_durations_are_told_apart_by_method(world: World) -> None:
+    """HEAD has its own series beside GET; methods that nobody uses here share one."""
+    for method, path in (("GET", "/healthz"), ("HEAD", "/healthz"), ("GET", "/nothing")):
+        async with world.client.request(method, path):
+            pass
+    for rare in ("PROPFIND", "PURGE"):
+        async with world.client.request(rare, "/nothing"):
+            pass
+    (durations,) = world.gateway.edge._durations.collect()
+    found = {
+        (sample.labels["http_request_method"], sample.labels["http_route"]): sample.value
+        for sample in durations.samples
+        if sample.name.endswith("_count")
+    }
+    assert {
+        ("GET", "/healthz"): 1.0,
+        ("HEAD", "/healthz"): 1.0,
+        ("GET", "unmatched"): 1.0,
+        ("OTHER", "unmatched"): 2.0,
+    } == found
+
+
 async def test_a_problem_has_the_names_of_both_generations(world: World) -> None:
     """RFC 9457's members, and what older clients look for."""
     answered = await world.call(

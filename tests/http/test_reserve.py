@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from libs.events.contracts.inventory import PlaceHold
-from tests.http.world import DIRECT_KEY, DUDU_KEY, World
+from tests.http.world import DIRECT_KEY, DUDU_KEY, SEAL, World
 
 
 async def test_a_hold_is_answered_with_its_frozen_prices(world: World) -> None:
@@ -38,7 +38,7 @@ async def test_a_hold_is_answered_with_its_frozen_prices(world: World) -> None:
         },
     } == answered.json
     assert f"/api/ota/reservations/{reservation_id}" == answered.headers["Location"]
-    assert "inventory.1.0.1" == answered.headers["OTA-Position"]
+    assert {("inventory", 0): (1, 1)} == SEAL.decode_marks(answered.headers["OTA-Position"])
     assert "application/json" == answered.headers["Content-Type"]
 
 

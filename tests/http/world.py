@@ -25,9 +25,10 @@ from libs.kernel.catalogue import (
     SpecialDate,
 )
 from libs.runtime.metrics import Metrics, new_registry
+from services.gateway.app.positions import PositionSeal
 from services.gateway.domain.audit import AuditRow, CallNote
 from services.gateway.domain.failure import StoreUnavailable
-from services.gateway.domain.keyed_hash import api_key_hash
+from services.gateway.domain.keyed_hash import KeyedHashes, api_key_hash
 from services.gateway.domain.partner import Caller, DirectoryContent
 from services.gateway.domain.records import NewKey, StoredKey
 from services.gateway.http.assembly import Gateway, LimitRules, Ports, Secrets, assemble
@@ -39,6 +40,8 @@ from tests.support.quota_table import QuotaRows
 SECRETS = Secrets(
     master_keys=lambda: (b"m" * 32,), api_key_pepper=b"p" * 32, fingerprint_key=b"f" * 32
 )
+SEAL = PositionSeal(KeyedHashes(SECRETS.fingerprint_key).position_key())
+"""The gateway's own: reads its positions, and writes those of another gateway."""
 
 TEST_KEY = "ota_test_key_12345"
 PROD_KEY = "ota_prod_key_67890"

@@ -8,6 +8,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import aiohttp
 
@@ -19,6 +20,7 @@ from ota_client.retrying import RetryPolicy, is_retryable
 API = "/api/ota"
 WRITES = frozenset({"POST", "DELETE"})
 NO_ANSWER = "no answer in time"
+POSITION = "OTA-Position"
 
 
 class Caller:
@@ -60,7 +62,7 @@ class Caller:
             found["Content-Type"] = "application/json"
             data = json.dumps(body, ensure_ascii=False).encode()
         if position := self._positions.header:
-            found["OTA-Position"] = position
+            found[POSITION] = position
         return Request(method=method, path=API + path, headers=found, body=data)
 
     async def call(self, request: Request) -> Answer:
@@ -74,9 +76,15 @@ class Caller:
             outcome = await self._try(request, timeout_s=min(self._retries.try_s, left_s))
             answer = outcome if isinstance(outcome, Answer) else None
             if answer is not None:
-                self._positions.note(answer.headers.get("OTA-Position", ""))
+                sent = request.headers.get(POSITION, "")
+                self._positions.note(answer.headers.get(POSITION, ""), sent=sent)
                 if answer.status < 300 or answer.status == 304:
                     return answer
+                if sent and answer.json.get("parameter") == POSITION:
+                    # Sealed under a key that the API has no more; nothing was done.
+                    self._positions.forget(sent)
+                    request = _without_position(request)
+                    continue
                 if not is_retryable(answer):
                     raise error_of(request, answer)
             reason = (answer.code or str(answer.status)) if answer else str(outcome) or NO_ANSWER
@@ -116,3 +124,8 @@ class Caller:
         )
         self._watcher.answered(request, answer)
         return answer
+
+
+def _without_position(request: Request) -> Request:
+    headers = {name: value for name, value in request.headers.items() if name != POSITION}
+    return replace(request, headers=headers)

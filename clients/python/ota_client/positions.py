@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-ENTRIES_MAX = 32
+VALUES_MAX = 8
 
 
 class Positions:
-    """The newest ``OTA-Position`` of each log, merged over concurrent calls.
+    """The values of ``OTA-Position`` that no later answer covers, over concurrent calls.
 
-    An entry ends in a number that only grows; what stands before it names the log.
+    Values are opaque. An answer's value covers those that its request had sent. With more
+    calls at once than are kept, the oldest values are dropped.
     """
 
     def __init__(self) -> None:
-        self._newest: dict[str, tuple[int, str]] = {}
+        self._values: dict[str, None] = {}
 
-    def note(self, header: str) -> None:
-        """Take in the header of an answer."""
-        for entry in header.split(","):
-            text = entry.strip()
-            place, _, number = text.rpartition(".")
-            if not place or not (number.isascii() and number.isdigit()):
-                continue
-            known = self._newest.pop(place, (0, text))
-            self._newest[place] = max(known, (int(number), text))
-        while len(self._newest) > ENTRIES_MAX:
-            del self._newest[next(iter(self._newest))]
+    def note(self, value: str, *, sent: str) -> None:
+        """Take in an answer's header, and what its request had *sent*; both may be empty."""
+        if not value:
+            return
+        self.forget(sent)
+        self._values.pop(value, None)
+        self._values[value] = None
+        while len(self._values) > VALUES_MAX:
+            del self._values[next(iter(self._values))]
+
+    def forget(self, sent: str) -> None:
+        """Send these no more."""
+        for value in sent.split(","):
+            self._values.pop(value, None)
 
     @property
     def header(self) -> str:
         """The header to send, empty for none."""
-        return ",".join(text for _, text in self._newest.values())
+        return ",".join(self._values)

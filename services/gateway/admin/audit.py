@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
-
 from libs.kernel.ids import is_order_id, pool_no_of
 from libs.runtime.cli import Command, CommandFailed
-from libs.runtime.postgres import create_pool
-from services.gateway.admin.terminal import add_json, show_json, show_table
+from services.gateway.admin.databases import reading, reading_any
+from services.gateway.admin.terminal import add_json, duration, plain, show_json, show_table
 from services.gateway.domain.audit import AuditRow, EventRecord, shortened
-from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.settings import DirectorySettings, HistorySettings
 from services.gateway.store.audit import AuditFilter, AuditStore
-from services.gateway.store.database import Pool
+from services.gateway.store.customer_orders import CustomerOrders
 from services.gateway.store.history import EventHistory
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1_000
 SHOWN_MAX = 200
-SEARCH_TIMEOUT_S = 30.0
 FOLLOW_EVERY_S = 1.0
 FOLLOW_BACK_S = 3.0
 """Rows are stored up to a second after their call; the rest is for gateways' clocks."""
 
-_AGO = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhd])\Z")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _STATUS = re.compile(r"[1-5](?:[0-9]{2}|xx)\Z")
 
 _SEARCH_COLUMNS = (
@@ -47,6 +40,7 @@ _EVENT_COLUMNS = (
     *("decided_at", "service", "position", "type", "partner_id", "key_id", "request_id"),
     "command_id",
 )
+_SLOW = " A search of very many records may also take too long: give it --since or --partner."
 _SEARCH_EPILOG = """\
 examples:
   what was refused to a partner in the last hour
@@ -72,9 +66,8 @@ def moment(text: str) -> datetime:
 
     Raises argparse.ArgumentTypeError.
     """
-    ago = _AGO.match(text)
-    if ago is not None:
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago["unit"]]: int(ago["number"])})
+    with suppress(argparse.ArgumentTypeError):
+        return datetime.now(UTC) - duration(text)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -148,16 +141,16 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _search(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
-    with contextlib.suppress(KeyboardInterrupt):
-        _run(_search_in(settings, arguments))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_search_in(settings, arguments))
     return 0
 
 
 async def _search_in(settings: DirectorySettings, arguments: argparse.Namespace) -> None:
     names = AuditFilter.__dataclass_fields__
     which = AuditFilter(**{name: getattr(arguments, name) for name in names})
-    async with AsyncExitStack() as stack:
-        store = AuditStore(await _pool(stack, settings.gateway_dsn))
+    async with reading(settings.gateway_dsn, variable="OTA_GATEWAY_DSN", hint=_SLOW) as pool:
+        store = AuditStore(pool)
         if arguments.follow:
             await _follow(store, which, arguments)
         rows = await store.rows(which, limit=arguments.limit + 1)
@@ -220,7 +213,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(settings: HistorySettings, arguments: argparse.Namespace) -> int:
-    rows, events = _run(_shown(settings, arguments.id))
+    rows, events = asyncio.run(_shown(settings, arguments.id))
     if not rows and not events:
         raise CommandFailed(
             f"there is no record of {arguments.id}. A record is written within a second of its"
@@ -254,26 +247,22 @@ def position(event: EventRecord) -> str:
     return f"{event.generation}-{event.partition}-{event.seq}"
 
 
-def plain(value: object) -> str:
-    """Return a value as text; instants as ISO 8601 in UTC."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return str(value)
-
-
 async def _shown(
     settings: HistorySettings, id: str
 ) -> tuple[Sequence[AuditRow], Sequence[EventRecord]]:
-    async with AsyncExitStack() as stack:
-        store = AuditStore(await _pool(stack, settings.gateway_dsn))
+    async with reading_any(
+        settings.gateway_dsn,
+        settings.inventory_read_dsn,
+        settings.reservation_read_dsn,
+        settings.fulfillment_read_dsn,
+        variables="each of OTA_GATEWAY_DSN and OTA_..._READ_DSN",
+        hint=_SLOW,
+    ) as (own, inventory, reservation, fulfillment):
+        store, orders = AuditStore(own), CustomerOrders(fulfillment)
         history = EventHistory(
-            {
-                "inventory": await _pool(stack, settings.inventory_read_dsn),
-                "reservation": await _pool(stack, settings.reservation_read_dsn),
-                "fulfillment": await _pool(stack, settings.fulfillment_read_dsn),
-            }
+            {"inventory": inventory, "reservation": reservation, "fulfillment": fulfillment}
         )
-        reservation_id = await history.reservation_of(id) if is_order_id(id) else id
+        reservation_id = await orders.reservation_of(id) if is_order_id(id) else id
         if reservation_id is not None and pool_no_of(reservation_id) is not None:
             calls = await store.rows(AuditFilter(reservation_id=reservation_id), limit=SHOWN_MAX)
             return calls, await history.of_reservation(reservation_id)
@@ -292,31 +281,6 @@ async def _shown(
             for event in await history.of_reservation(str(reservation), command_id=command_id)
         ]
         return calls, events
-
-
-async def _pool(stack: AsyncExitStack, dsn: str) -> Pool:
-    pool = await create_pool(
-        dsn,
-        application_name="ota-admin",
-        size_min=0,
-        size_max=1,
-        command_timeout_s=SEARCH_TIMEOUT_S,
-    )
-    stack.callback(pool.terminate)
-    return pool
-
-
-def _run(work: Any) -> Any:
-    try:
-        return asyncio.run(work)
-    except asyncpg.UndefinedTableError as error:
-        raise CommandFailed(f"{error}: bring it up to date with ota-gateway migrate") from error
-    except (StoreUnavailable, OSError, asyncpg.PostgresError) as error:
-        raise CommandFailed(
-            "the databases cannot be asked, are they up and the OTA_..._DSN right? A search of"
-            " very many records may also take too long: give it --since or --partner."
-            f" ({type(error).__name__}: {error})"
-        ) from error
 
 
 COMMANDS: tuple[Command[Any], ...] = (

@@ -59,8 +59,8 @@ the usual jobs:
       ota-admin key list --json
 
 `ota-admin GROUP --help` lists a group's commands, `ota-admin GROUP COMMAND --help` explains one.
-Every gateway follows a change within 2 seconds; nothing has to be restarted. Every change is
-recorded for good with who made it: your user name, or --as NAME.
+Every gateway follows a change within 2 seconds and need not be restarted, save after `directory
+rebuild`. Every change is recorded for good with who made it: your user name, or --as NAME.
 
 settings: OTA_ variables of the environment, the same as the gateway's (.env.example describes
 them all). Most commands need OTA_GATEWAY_DSN, those that make keys OTA_API_KEY_PEPPER too; one

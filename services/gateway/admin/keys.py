@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import secrets
 import sys
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from services.gateway.admin.terminal import (
     add_json,
     add_yes,
     confirm,
+    duration,
     show_json,
     show_table,
 )
@@ -37,19 +37,9 @@ from services.gateway.domain.directory_decisions import (
 from services.gateway.domain.keyed_hash import api_key_hash
 from services.gateway.settings import DirectorySettings, LoadSettings
 
-_DURATION = re.compile(r"(?P<count>[0-9]{1,5})(?P<unit>[smhd])\Z")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _duration(text: str) -> timedelta:
-    found = _DURATION.match(text)
-    if found is None:
-        raise argparse.ArgumentTypeError("write a number and s, m, h or d, as in 24h or 90d")
-    return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
-
 
 def _duration_or_never(text: str) -> timedelta | None:
-    return None if text == "never" else _duration(text)
+    return None if text == "never" else duration(text)
 
 
 def _issue(settings: LoadSettings, arguments: argparse.Namespace) -> int:
@@ -165,7 +155,7 @@ def _making(parser: argparse.ArgumentParser) -> None:
     add_partner(parser)
     parser.add_argument(
         "--expires",
-        type=_duration,
+        type=duration,
         metavar="TIME",
         help="when it ends, as in 90d (default: never)",
     )
@@ -177,7 +167,7 @@ def _rotating(parser: argparse.ArgumentParser) -> None:
     _making(parser)
     parser.add_argument(
         "--overlap",
-        type=_duration,
+        type=duration,
         default=timedelta(hours=24),
         metavar="TIME",
         help="how long the old key goes on, as in 24h (which is the default) or 0s",

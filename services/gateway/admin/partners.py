@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from libs.runtime.cli import Command, CommandFailed
-from services.gateway.admin.session import with_database
+from services.gateway.admin.databases import with_database
 from services.gateway.admin.terminal import (
     actor,
     add_actor,
@@ -35,6 +35,7 @@ from services.gateway.settings import DirectorySettings, MigrationSettings
 from services.gateway.store.directory import DirectoryBroken, DirectoryStore, Look, Recorded
 
 HISTORY_SHOWN = 20
+_GATEWAY = "OTA_GATEWAY_DSN"
 _COLUMNS = (
     *("partner_id", "name", "channel", "calls_per_minute", "status", "active_keys"),
     "last_used_at",
@@ -53,6 +54,7 @@ def change_directory(
         lambda pool: DirectoryStore(pool).change(
             lambda state, now: decide_all(state, [change_of(state, now)], now=now), actor=who
         ),
+        variable=_GATEWAY,
     )
     if isinstance(decided, Refused):
         raise CommandFailed(f"nothing was changed: {decided.detail}")
@@ -61,7 +63,9 @@ def change_directory(
 
 def look_up(settings: DirectorySettings) -> Look:
     """Return the directory as it is; raises CommandFailed."""
-    return with_database(settings.gateway_dsn, lambda pool: DirectoryStore(pool).look())
+    return with_database(
+        settings.gateway_dsn, lambda pool: DirectoryStore(pool).look(), variable=_GATEWAY
+    )
 
 
 def _create(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
@@ -148,6 +152,7 @@ def _show(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
     history = with_database(
         settings.gateway_dsn,
         lambda pool: DirectoryStore(pool).recorded(partner_id=id, limit=HISTORY_SHOWN),
+        variable=_GATEWAY,
     )
     changes = [_change_row(each) for each in history]
     if arguments.json:
@@ -230,7 +235,9 @@ def _brief(value: object) -> str:
 
 def _check(settings: DirectorySettings, _: argparse.Namespace) -> int:
     try:
-        events = with_database(settings.gateway_dsn, lambda pool: DirectoryStore(pool).check())
+        events = with_database(
+            settings.gateway_dsn, lambda pool: DirectoryStore(pool).check(), variable=_GATEWAY
+        )
     except DirectoryBroken as error:
         raise CommandFailed(str(error)) from error
     print(f"{events} events follow one another, and partners and keys are what they say")
@@ -241,7 +248,9 @@ def _rebuild(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     confirm("Make the tables of partners and keys anew from their record?", arguments)
     try:
         events = with_database(
-            settings.gateway_owner_dsn, lambda pool: DirectoryStore(pool).rebuild()
+            settings.gateway_owner_dsn,
+            lambda pool: DirectoryStore(pool).rebuild(),
+            variable="OTA_GATEWAY_OWNER_DSN",
         )
     except DirectoryBroken as error:
         raise CommandFailed(f"nothing was changed: {error}") from error

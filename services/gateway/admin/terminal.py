@@ -8,11 +8,13 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from libs.runtime.cli import CommandFailed
 
 _NAME = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,62}[^\s\x00-\x1f\x7f])?\Z")
+_DURATION = re.compile(r"(?P<count>[0-9]{1,5})(?P<unit>[smhd])\Z")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def add_actor(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +48,14 @@ def actor(arguments: argparse.Namespace) -> str:
     if not _NAME.match(name):
         raise CommandFailed("--as takes 1 to 64 characters on one line")
     return str(name)
+
+
+def duration(text: str) -> timedelta:
+    """Read an argument such as ``90s``, ``30m``, ``24h``, ``7d``; raises ArgumentTypeError."""
+    found = _DURATION.match(text)
+    if found is None:
+        raise argparse.ArgumentTypeError("write a number and s, m, h or d, as in 24h or 90d")
+    return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
 
 
 def confirm(question: str, arguments: argparse.Namespace) -> None:

@@ -81,7 +81,10 @@ class Directory:
 
     @property
     def callers(self) -> Mapping[bytes, Caller]:
-        """All keys that are not revoked, with who is behind them: the same object until something changes."""
+        """All keys that are not revoked, with who is behind them.
+
+        The same object until something changes.
+        """
         return self._content.callers
 
     @property

@@ -15,7 +15,7 @@ from services.gateway.app import rendering
 from services.gateway.app.availability import Availability
 from services.gateway.app.call import Call
 from services.gateway.app.catalogue import CatalogueView
-from services.gateway.app.positions import encode_marks
+from services.gateway.app.positions import PositionSeal
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import KeyedHashes
 from services.gateway.domain.paging import (
@@ -50,11 +50,13 @@ class Inventory:
         catalogue: CatalogueView,
         availability: Availability,
         hashes: KeyedHashes,
+        seal: PositionSeal,
         now: Callable[[], datetime],
     ) -> None:
         self._catalogue = catalogue
         self._availability = availability
         self._hashes = hashes
+        self._seal = seal
         self._now = now
         self._static_parts: dict[tuple[int, tuple[int, ...]], bytes] = {}
 
@@ -91,7 +93,7 @@ class Inventory:
         ).hexdigest()
         partitions = {plan.partition for plan in plans}
         as_of = rendering.instant(self._availability.known_at(partitions) or self._now())
-        position = encode_marks(self._availability.heads(partitions))
+        position = self._seal.encode_marks(self._availability.heads(partitions))
         tail = f',"as_of":"{as_of}","position":"{position}"}}'
         body = changing[:-1] + b"," + self._static(products)[1:-1] + tail.encode()
         return Stock(body=body, etag=f'W/"{tag}"')

@@ -1,12 +1,18 @@
 """Positions that callers were told: what a write has answered, later reads show.
 
 A mark says how far a service's log of one partition must be visible. Marks are kept for
-this gateway's own callers, and travel in the header ``OTA-Position`` to any other gateway.
+this gateway's own callers, and travel in the header ``OTA-Position`` to any other gateway:
+sealed, for sequence numbers would tell every partner the volume of all the others.
 """
 
 from __future__ import annotations
 
+import struct
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from libs.events.requests import Reply
 
@@ -20,32 +26,13 @@ Marks = Mapping[Place, Mark]
 
 NOTHING: Marks = {}
 SOURCES = ("inventory", "reservation", "fulfillment")
-ENTRIES_MAX = 64
-_DIGITS_MAX = 18
+"""Their order is written in sealed values: who changes it changes the version as well."""
 
-
-def encode_marks(marks: Marks) -> str:
-    """Return *marks* as the value of ``OTA-Position``: opaque to clients, equal for equal marks."""
-    return ",".join(
-        f"{source}.{generation}.{partition}.{seq}"
-        for (source, partition), (generation, seq) in sorted(marks.items())
-    )
-
-
-def decode_marks(text: str) -> dict[Place, Mark] | None:
-    """Return the marks in a header's value, the highest of each place; None if it is not ours."""
-    entries = text.split(",")
-    if len(entries) > ENTRIES_MAX:
-        return None
-    marks: dict[Place, Mark] = {}
-    for entry in entries:
-        parts = entry.strip().split(".")
-        if len(parts) != 4 or parts[0] not in SOURCES or not all(map(_is_number, parts[1:])):
-            return None
-        generation, partition, seq = map(int, parts[1:])
-        place = (parts[0], partition)
-        marks[place] = max(marks.get(place, (0, 0)), (generation, seq))
-    return marks
+VALUES_MAX = 64
+_VERSION = b"\x01"
+_NUMBERS = {source: number for number, source in enumerate(SOURCES)}
+# Source, partition, generation, number: of one length, for a length would tell a magnitude.
+_ENTRY = struct.Struct(">BBIQ")
 
 
 def merged(first: Marks, second: Marks) -> Marks:
@@ -67,6 +54,52 @@ def mark_of(reply: Reply) -> Marks:
     return {(reply.source, position.partition): (position.generation, position.seq)}
 
 
+class PositionSeal:
+    """Writes marks as a text that only gateways with the same *key* (64 bytes) can read."""
+
+    __slots__ = ("_cipher",)
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESSIV(key)
+
+    def encode_marks(self, marks: Marks) -> str:
+        """Return *marks* as the value of ``OTA-Position``, the same for equal marks."""
+        if not marks:
+            return ""
+        entries = sorted(
+            _ENTRY.pack(_NUMBERS[source], partition, generation, seq)
+            for (source, partition), (generation, seq) in marks.items()
+        )
+        sealed = self._cipher.encrypt(b"".join(entries), [_VERSION])
+        return urlsafe_b64encode(_VERSION + sealed).rstrip(b"=").decode()
+
+    def decode_marks(self, text: str) -> Marks | None:
+        """Return the highest mark of each place in a header's values; None if one is not ours."""
+        values = text.split(",")
+        if len(values) > VALUES_MAX:
+            return None
+        marks: Marks = NOTHING
+        for value in values:
+            opened = self._opened(value.strip())
+            if opened is None:
+                return None
+            marks = merged(marks, opened)
+        return marks
+
+    def _opened(self, value: str) -> dict[Place, Mark] | None:
+        try:
+            raw = b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+            if raw[:1] != _VERSION:
+                return None
+            entries = self._cipher.decrypt(raw[1:], [_VERSION])
+        except (ValueError, InvalidTag):
+            return None
+        return {
+            (SOURCES[source], partition): (generation, seq)
+            for source, partition, generation, seq in _ENTRY.iter_unpack(entries)
+        }
+
+
 class AnsweredPositions:
     """The highest positions that this gateway has answered, by partner.
 
@@ -86,7 +119,3 @@ class AnsweredPositions:
     def of(self, partner_id: str) -> Marks:
         """Return what *partner_id* was told here."""
         return self._by_partner.get(partner_id, NOTHING)
-
-
-def _is_number(text: str) -> bool:
-    return len(text) <= _DIGITS_MAX and text.isascii() and text.isdigit()

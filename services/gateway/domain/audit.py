@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import NamedTuple
 
 from libs.events.envelope import Position
 from libs.kernel.ids import is_order_id, pool_no_of
+from services.gateway.domain.source_address import plain_address
 
 IPV4_BITS = 24
 IPV6_BITS = 48
@@ -107,14 +108,11 @@ class EventRecord(NamedTuple):
 @lru_cache(maxsize=4096)
 def shortened(address: str) -> str:
     """Return the network of an address, /24 or /48; empty for what is no address."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
+    plain = plain_address(address)
+    if plain is None:
         return ""
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    bits = IPV4_BITS if parsed.version == 4 else IPV6_BITS
-    return str(ip_network((parsed, bits), strict=False))
+    bits = IPV6_BITS if ":" in plain else IPV4_BITS
+    return str(ip_network((plain, bits), strict=False))
 
 
 def is_recorded(note: CallNote) -> bool:

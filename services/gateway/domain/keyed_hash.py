@@ -64,6 +64,10 @@ class KeyedHashes:
         """Return 12 bytes that prove that a cursor is one of ours."""
         return hashlib.blake2b(text, key=self._key, digest_size=12, person=b"cursor").digest()
 
+    def position_key(self) -> bytes:
+        """Return the 64 bytes under which positions are sealed, the same in every gateway."""
+        return hashlib.blake2b(key=self._key, digest_size=64, person=b"position key").digest()
+
     def _hash(self, purpose: bytes, *parts: str) -> str:
         digest = hashlib.blake2b(key=self._key, digest_size=24, person=purpose)
         for part in parts:

@@ -22,7 +22,7 @@ from services.gateway.app.key_writer import KeyTable, KeyWriter
 from services.gateway.app.master_keys import MasterKeys
 from services.gateway.app.orders import FOLLOWS as ORDER_LOGS
 from services.gateway.app.orders import Orders, OrderView
-from services.gateway.app.positions import AnsweredPositions
+from services.gateway.app.positions import AnsweredPositions, PositionSeal
 from services.gateway.app.pricing import Pricing
 from services.gateway.app.progress import ProgressSource, ViewProgress
 from services.gateway.app.quotas import Quotas, QuotaTable
@@ -123,6 +123,7 @@ def assemble(
 ) -> Gateway:
     """Put the gateway together from its ports."""
     hashes = KeyedHashes(secrets.fingerprint_key)
+    seal = PositionSeal(hashes.position_key())
     catalogue = CatalogueView(source=ports.catalogue)
     availability = Availability(source=ports.pools, monotonic=ports.monotonic, now=ports.now)
     directory = Directory(
@@ -141,6 +142,7 @@ def assemble(
     edge = Edge(
         directory=directory,
         hashes=hashes,
+        seal=seal,
         metrics=metrics,
         limits=limits,
         audit=audit,
@@ -152,6 +154,7 @@ def assemble(
         catalogue=catalogue,
         availability=availability,
         hashes=hashes,
+        seal=seal,
         master_keys=MasterKeys(read=secrets.master_keys, monotonic=ports.monotonic),
         pricing_window=limits.take_pricing,
     )
@@ -172,6 +175,7 @@ def _endpoints(
     catalogue: CatalogueView,
     availability: Availability,
     hashes: KeyedHashes,
+    seal: PositionSeal,
     master_keys: MasterKeys,
     pricing_window: Window,
 ) -> tuple[Endpoint, ...]:
@@ -220,7 +224,7 @@ def _endpoints(
         images=ports.images,
     )
     inventory = Inventory(
-        catalogue=catalogue, availability=availability, hashes=hashes, now=ports.now
+        catalogue=catalogue, availability=availability, hashes=hashes, seal=seal, now=ports.now
     )
     return contract_endpoints(
         inventory=inventory,

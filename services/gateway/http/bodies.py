@@ -45,7 +45,6 @@ REPEATED_FIELD = Refusal(
 
 _VISIBLE_CHARACTER = r"[^\s\u0000-\u001f\u007f-\u009f]"
 _QUANTITY_RULE = f"must be a whole number between 1 and {QUANTITY_MAX}, the limit of a reservation"
-_LENGTHS = {"too_short": "at least {min_length}", "too_long": "at most {max_length}"}
 _DATE_RULE = "must be a date such as 2026-01-31"
 _TYPE_RULE = f"must be one of {', '.join(CUSTOMER_TYPES)}, or a list of these with one per unit"
 
@@ -186,7 +185,7 @@ class ReserveBody(Body):
         Instant,
         Field(
             description="Until when to hold them: in the future, cut to 48 hours from now."
-            " Without it, 24 hours.",
+            " A time without offset is UTC. Without it, 24 hours.",
         ),
     ] = None
     visit_date: Annotated[
@@ -343,10 +342,12 @@ def _rule(error: ErrorDetails) -> str:
         return _QUANTITY_RULE
     if error["loc"][-1] in ("count", "quantity"):
         return f"must be a whole number between 1 and {QUANTITY_MAX}"
-    if kind in ("too_short", "too_long"):
-        return f"must have {_LENGTHS[kind].format(**error['ctx'])} entries"
-    if kind == "string_too_long":
-        return f"must have at most {error['ctx']['max_length']} characters"
+    if kind == "too_short":
+        return "must not be empty"
+    if kind in ("too_long", "string_too_long"):
+        # A text that a validator of ours has seen first is "too_long" as well.
+        of = "entries" if error["ctx"].get("field_type") == "List" else "characters"
+        return f"must have at most {error['ctx']['max_length']} {of}"
     return error["msg"]
 
 

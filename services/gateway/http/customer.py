@@ -38,8 +38,7 @@ CUSTOMER_SCHEMA: dict[str, object] = {
         "email": {
             "type": "string",
             "format": "email",
-            "description": "Checked by syntax only.",
-            "maxLength": EMAIL_LENGTH_MAX,
+            "description": f"Checked by syntax only; at most {EMAIL_LENGTH_MAX} characters.",
         },
         "phone": {
             "type": "string",

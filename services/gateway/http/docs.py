@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from libs.runtime.problem import word_of
+from libs.runtime.problem import CATALOGUE, slug, word_of
 from services.gateway.domain.refusal import Refusal
 from services.gateway.http import operations
 from services.gateway.http.docs_assets import Sent, asset
 from services.gateway.http.docs_getting_started import base_url, getting_started
-from services.gateway.http.docs_page import ASSETS, HTML, page
+from services.gateway.http.docs_page import ASSETS, HTML, SAFETY, page
 from services.gateway.http.docs_problems import index_page, problem_json, problem_page
 from services.gateway.http.endpoint import Endpoint
 from services.gateway.http.exchange import JSON, Answer, Exchange
 from services.gateway.http.openapi_document import document_bytes, openapi_document
 
+REFERENCE = "/docs"
 NO_PAGE = Refusal(word="NOT_FOUND", detail="There is no page at this address; see /docs.")
 
 _NO_SCRIPT = (
@@ -27,7 +28,7 @@ async def reference(exchange: Exchange) -> Answer:
     """GET /docs: Swagger UI on our document."""
     return page(
         title="Reference",
-        at="/docs",
+        at=REFERENCE,
         content=_NO_SCRIPT,
         styles=("swagger-ui.css", "docs.css"),
         scripts=("swagger-ui-bundle.js", "reference.js"),
@@ -56,11 +57,26 @@ async def problems(exchange: Exchange) -> Answer:
 async def problem(exchange: Exchange) -> Answer | Refusal:
     """GET /problems/{word}: for browsers a page, for programs JSON."""
     exchange.ignored = exchange.parameters.ignored
-    word = word_of(exchange.id_in_path)
+    asked = exchange.id_in_path
+    code = next((each for each in CATALOGUE if each == asked), None)
+    if code is not None:
+        return _moved(f"/problems/{slug(code)}")
+    word = word_of(asked)
     if word is None:
         return NO_PAGE
-    wants_page = HTML in exchange.request.headers.get("Accept", "")
-    return problem_page(word) if wants_page else problem_json(word)
+    return problem_page(word) if _wants_page(exchange) else problem_json(word)
+
+
+async def front(exchange: Exchange) -> Answer | Refusal:
+    """GET /: for browsers the way to the reference, for programs nothing."""
+    if not _wants_page(exchange):
+        return NO_PAGE
+    return Answer(302, b"", {**_moved(REFERENCE).headers, "Vary": "Accept"})
+
+
+async def without_slash(exchange: Exchange) -> Answer:
+    """GET of a page's address with a slash too many."""
+    return _moved(exchange.request.path.rstrip("/"))
 
 
 class Document:
@@ -85,7 +101,20 @@ def docs_endpoints() -> tuple[Endpoint, ...]:
             public=problem,
         ),
         Endpoint(method="GET", path="/problems", public=problems),
-        Endpoint(method="GET", path="/docs", public=reference),
+        Endpoint(method="GET", path=REFERENCE, public=reference),
         Endpoint(method="GET", path="/docs/getting-started", public=first_steps),
         Endpoint(method="GET", path=f"{ASSETS}/{{name}}", public=file),
+        Endpoint(method="GET", path="/", public=front),
+        *(
+            Endpoint(method="GET", path=f"{path}/", public=without_slash)
+            for path in (REFERENCE, "/docs/getting-started", "/problems")
+        ),
     )
+
+
+def _wants_page(exchange: Exchange) -> bool:
+    return HTML in exchange.request.headers.get("Accept", "")
+
+
+def _moved(path: str) -> Answer:
+    return Answer(301, b"", {**SAFETY, "Location": path, "Cache-Control": "no-cache"})

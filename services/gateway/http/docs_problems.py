@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 
 from libs.runtime.problem import CATALOGUE, Word, slug
 from services.gateway.http.docs_page import example, page, table
 from services.gateway.http.exchange import Answer
+from services.gateway.http.openapi_problems import example_of
+from services.gateway.http.openapi_public_answers import PUBLIC_SHAPES
 
 _REPEAT = '<span class="badge">a repeat may help</span>'
 _STOP = '<span class="badge stop">a repeat does not help</span>'
+_NAMES = re.compile(
+    r"(?:GET|POST) /[\w/{}]*[\w}]|X-API-Key|Authorization: Bearer|Retry-After|Idempotency-Key"
+    r"|Content-Type: application/json|Content-Encoding|(?<=header )Allow|YYYY-MM-DD"
+    r"|errors\[\]|request_id|product_ids|(?<=see )available"
+)
+"""What the catalogue's texts name by the word that stands in requests and answers."""
+_SENTENCES = re.compile(r"([A-Z_]{4,}): (.+?)(?= [A-Z_]{4,}: |$)")
+"""The parts of a description that belong to one word each."""
 
 
 def explanation(word: Word) -> dict[str, object]:
@@ -36,8 +47,7 @@ def problem_json(word: Word) -> Answer:
 def problem_page(word: Word) -> Answer:
     """Return a word's page."""
     meaning = CATALOGUE[word]
-    sample = {"type": f"/problems/{slug(word)}", "title": meaning.title, "status": meaning.status}
-    document = json.dumps({**sample, "code": word}, indent=2, ensure_ascii=False)
+    document = json.dumps(example_of(word), indent=2, ensure_ascii=False)
     answer = page(
         title=meaning.title,
         at=f"/problems/{slug(word)}",
@@ -45,12 +55,15 @@ def problem_page(word: Word) -> Answer:
             f"<h1>{escape(meaning.title)}</h1>"
             f"<p><code>{word}</code> · HTTP {meaning.status} ·"
             f" {_REPEAT if meaning.retryable else _STOP}</p>"
-            f"<h2>What it means</h2><p>{escape(meaning.meaning)}</p>"
-            f"<h2>What to do</h2><p>{escape(meaning.what_to_do)}</p>"
+            f"<h2>What it means</h2><p>{_in_code(meaning.meaning)}</p>"
+            f"<h2>What to do</h2><p>{_in_code(meaning.what_to_do)}</p>"
             f"<h2>Repeat it?</h2><p>{_advice(word)}</p>"
             f"<h2>How it looks</h2>{example(document)}"
             "<p>Decide by <code>code</code>; <code>detail</code> says what was wrong with your"
-            ' request. <a href="/problems">All errors</a></p>'
+            " request. <code>error</code> and <code>message</code> repeat the two for older clients."
+            "</p>"
+            + _members(word)
+            + '<p><a href="/problems">All errors</a></p>'
         ),
     )
     return Answer(200, answer.body, {**answer.headers, "Vary": "Accept"}, answer.content_type)
@@ -63,7 +76,7 @@ def index_page() -> Answer:
         (
             f'<a href="/problems/{slug(word)}"><code>{word}</code></a>',
             str(CATALOGUE[word].status),
-            escape(CATALOGUE[word].meaning),
+            _in_code(CATALOGUE[word].meaning),
         )
         for word in words
     ]
@@ -77,6 +90,26 @@ def index_page() -> Answer:
             + table(("Code", "Status", "Meaning"), rows)
         ),
     )
+
+
+def _in_code(text: str) -> str:
+    return _NAMES.sub(r"<code>\g<0></code>", escape(text))
+
+
+def _members(word: Word) -> str:
+    told, usual = PUBLIC_SHAPES["Problem"]["properties"], PUBLIC_SHAPES["Problem"]["required"]
+    rows = [
+        (f"<code>{name}</code>", _of_word(word, told[name]["description"]))
+        for name in example_of(word)
+        if name not in usual
+    ]
+    return table(("Member", "What it says"), rows) if rows else ""
+
+
+def _of_word(word: Word, description: str) -> str:
+    """Return what a description says of *word*; it names the word of each of its sentences."""
+    text = dict(_SENTENCES.findall(description)).get(word, description)
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text[:1].upper() + text[1:]))
 
 
 def _advice(word: Word) -> str:

@@ -22,7 +22,7 @@ from libs.runtime.metrics import Metrics
 from services.gateway.app.audit import AuditTrail
 from services.gateway.app.call import Call, Write
 from services.gateway.app.directory import Directory
-from services.gateway.app.positions import decode_marks
+from services.gateway.app.positions import PositionSeal
 from services.gateway.domain.failure import StoreUnavailable, ViewBehind
 from services.gateway.domain.idempotency import LENGTH_MAX, parse_key
 from services.gateway.domain.keyed_hash import KeyedHashes
@@ -41,7 +41,7 @@ ANSWER_WAIT_S = 1.8
 """An answer comes within 2 s; the rest is for rendering and sending it."""
 
 OTHER_METHOD = "OTHER"
-"""What metrics call a method that a client has made up: each name would be a series for good."""
+"""What metrics call a method that is not HTTP's own: each would be a series for good."""
 
 log = structlog.get_logger()
 
@@ -70,6 +70,7 @@ class Edge:
         *,
         directory: Directory,
         hashes: KeyedHashes,
+        seal: PositionSeal,
         metrics: Metrics,
         limits: CallLimits,
         audit: AuditTrail,
@@ -78,6 +79,7 @@ class Edge:
     ) -> None:
         self._directory = directory
         self._hashes = hashes
+        self._seal = seal
         self._durations = metrics.http_server_request_duration_seconds
         self._unknown_outcomes = metrics.commands_unknown_outcome
         self._limits = limits
@@ -220,7 +222,7 @@ class Edge:
                 )
         told = request.headers.get("OTA-Position")
         if told is not None:
-            marks = decode_marks(",".join(request.headers.getall("OTA-Position")))
+            marks = self._seal.decode_marks(",".join(request.headers.getall("OTA-Position")))
             if marks is None:
                 return invalid_parameter("OTA-Position", "must be what an answer has given")
             exchange.marks = marks
@@ -243,7 +245,7 @@ class Edge:
     def _end(
         self, endpoint: Endpoint, exchange: Exchange, content: Answer | Refusal
     ) -> web.Response:
-        response = respond(exchange, content)
+        response = respond(exchange, content, seal=self._seal)
         status = response.status
         method = exchange.request.method
         if method not in hdrs.METH_ALL:

@@ -226,7 +226,10 @@ SHAPES: dict[str, Schema] = {
             "What each product is, by its id.",
         ),
         as_of=instant("The figures held at least until then."),
-        position=text("How new the figures are; see `OTA-Position`.", example="inventory.1.0.3"),
+        position=text(
+            "How new the figures are, opaque; see `OTA-Position`.",
+            example="AbT1AjKph9mfrIZkRb1ruJ3fbrKXwZL00G9nLMcdOA",
+        ),
         unknown_product_ids=_UNKNOWN_IDS,
     ),
     "Function": _FUNCTION,

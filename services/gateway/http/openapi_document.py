@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from libs.runtime.problem import CATALOGUE, CONTENT_TYPE, Problem, Word, slug
+from libs.runtime.problem import CATALOGUE, CONTENT_TYPE, Word, slug
 from services.gateway.http import operations
 from services.gateway.http.docs_page import HTML
 from services.gateway.http.endpoint import Endpoint, Operation, Success
@@ -18,6 +18,7 @@ from services.gateway.http.openapi_headers import (
     REQUEST_HEADERS,
     REQUIRED,
 )
+from services.gateway.http.openapi_problems import example_of
 from services.gateway.http.openapi_public_answers import ORDER_ID_PATTERN
 from services.gateway.http.openapi_schema import Schema, component, of_model, text, whole
 from services.gateway.http.openapi_words import by_status, words_of
@@ -65,21 +66,6 @@ _PATH_PARAMETERS: dict[str, tuple[str, Schema]] = {
     ),
 }
 
-# Members that examples of a word carry beside the usual ones.
-_EXTRAS: dict[Word, dict[str, object]] = {
-    "SOLD_OUT": {"available": 1},
-    "HOLD_LIMIT_REACHED": {"limit": 50, "held": 49},
-    "ALREADY_ACTIVATED": {"order_id": "ORD-6531189553717"},
-    "CANNOT_CANCEL_ACTIVATED": {"order_id": "ORD-6531189553717"},
-    "RATE_LIMIT_EXCEEDED": {"limit": 100, "window_seconds": 60, "retry_after": 12},
-    "NOT_EXECUTED": {"retry_after": 1},
-    "OUTCOME_UNKNOWN": {"retry_after": 1},
-    "IDEMPOTENCY_IN_PROGRESS": {"retry_after": 1},
-    "INVALID_PARAMETER": {"parameter": "page"},
-    "INVALID_PRODUCT_IDS": {"parameter": "product_ids"},
-    "PAYLOAD_TOO_LARGE": {"limit_bytes": 65536},
-    "INSUFFICIENT_PERMISSIONS": {"required_permission": "orders:read"},
-}
 _OF_STATUS = {
     401: ("WWW-Authenticate",),
     409: ("Retry-After",),
@@ -242,13 +228,7 @@ def _refused(
 
 
 def _example(word: Word) -> Schema:
-    meaning = CATALOGUE[word]
-    problem = Problem(word=word, detail=meaning.meaning, extra=_EXTRAS.get(word, {}))
-    request_id = "checkout-4711.1" if meaning.status >= 500 else None
-    return {
-        "summary": meaning.title,
-        "value": problem.document(instance="/api/ota/reserve", request_id=request_id),
-    }
+    return {"summary": CATALOGUE[word].title, "value": example_of(word)}
 
 
 def _headers(names: Iterable[str]) -> Schema:

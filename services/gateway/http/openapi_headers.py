@@ -5,7 +5,6 @@ from __future__ import annotations
 from services.gateway.http.openapi_schema import Schema, text, whole
 
 _BARE_KEY = r"[!#-~][!-~]{0,254}"
-_MARK = r"(inventory|reservation|fulfillment)(\.[0-9]{1,18}){3}"
 _QUOTED_KEY = r'"([!#-\[\]-~]|\\["\\]){1,255}"'
 
 REQUEST_HEADERS: dict[str, tuple[str, Schema]] = {
@@ -23,18 +22,21 @@ REQUEST_HEADERS: dict[str, tuple[str, Schema]] = {
     ),
     "OTA-Position": (
         (
-            "The `OTA-Position` of an earlier answer: this read shows at least what that write did,"
-            " on whichever gateway it arrives. On the same gateway that is so without it."
+            "The `OTA-Position` of an earlier answer. A read with it shows at least what that write"
+            " did, on whichever gateway it arrives; on the same gateway that is so without it. A"
+            " write needs none, and its answer covers what it was sent. Opaque: send it as it was"
+            " given, several (64 at most) separated by commas."
         ),
-        text(pattern=f"^{_MARK}(, ?{_MARK}){{0,63}}$"),
+        text(),
     ),
     "Idempotency-Key": (
         (
             "Names this request, so that a repeat has no second effect: 1 to 255 visible"
             " characters, bare or quoted, best a UUID such as"
             " `8e03978e-40d5-43e8-bc93-6894a57f9324`. Same key, same body: the first answer"
-            " again, byte for byte. Same key, another body: 422. Kept for 24 hours at least."
-            " Without one we make one and return it."
+            " again, byte for byte. Same key, another body: 422. Spaces and the order of fields do"
+            " not matter, but how a value is written does: `1.0` instead of `1` is another body."
+            " Kept for 24 hours at least. Without one we make one and return it."
         ),
         text(
             pattern=f"^({_BARE_KEY}|{_QUOTED_KEY})$",
@@ -58,17 +60,24 @@ ANSWER_HEADERS: dict[str, tuple[str, Schema]] = {
         {"type": "string", "enum": ["true"]},
     ),
     "OTA-Position": (
-        "How far the system was after this. Send it back to read what you wrote from any gateway.",
+        (
+            "How far the system was after this; opaque. Send it back to read what you wrote from"
+            " any gateway. It covers those that its request had sent; keep it beside any others."
+        ),
         text(minLength=1),
     ),
     "OTA-Ignored": (
         (
             "Names of fields and query parameters that we do not know and passed over, separated by"
-            " commas. Look at it while you integrate: a misspelt `visit_date` changes a price."
+            " commas, the first 20 of them. Look at it while you integrate: a misspelt `visit_date`"
+            " changes a price."
         ),
         text(minLength=1),
     ),
-    "Location": ("Path of what was made.", text(pattern="^/api/ota/")),
+    "Location": (
+        "Path of what was made, or of the page that is meant.",
+        text(pattern="^/(api/ota|problems)/"),
+    ),
     "ETag": ("Changes with what the answer shows.", text(pattern='^(W/)?"')),
     "Cache-Control": ("How long the answer may be kept.", text(minLength=1)),
     "Vary": ("The request headers that the answer depends on.", text(minLength=1)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from libs.runtime.problem import CATALOGUE, Word
+from services.gateway.http.edge import HEALTH_PATH
 from services.gateway.http.endpoint import Endpoint, Operation
 
 OF_ALL: tuple[Word, ...] = ("INTERNAL_ERROR", "RATE_LIMIT_EXCEEDED")
@@ -30,6 +31,8 @@ OF_COMMANDS: tuple[Word, ...] = (
 def words_of(endpoint: Endpoint, operation: Operation) -> tuple[Word, ...]:
     """Return every word of an endpoint, by status and then in order."""
     words: set[Word] = {*operation.words, *OF_ALL}
+    if endpoint.path == HEALTH_PATH:
+        words.remove("RATE_LIMIT_EXCEEDED")
     if endpoint.public is None:
         words.update(OF_CALLERS)
     if endpoint.permissions:

@@ -10,8 +10,9 @@ TAGS = {
     CATALOGUE: "What is for sale in your channel, and how much of it is left.",
     RESERVATIONS: "Hold units for up to 48 hours, then activate them or give them back.",
     ORDERS: "What activated reservations have become.",
-    PRICING: "Prices for anybody, without a key: 120 calls a minute for each address.",
-    BESIDE: "Needs no key and does not count against any limit.",
+    PRICING: "Prices for anybody, without a key: 120 calls a minute for each address. There are no"
+    " rate-limit headers here, only `Retry-After` on a 429.",
+    BESIDE: "Needs no key and does not count against your limit.",
 }
 
 _WRITTEN = ("OTA-Position", "Idempotency-Key", "Idempotent-Replayed", "OTA-Ignored")
@@ -219,6 +220,11 @@ PROBLEM_PAGE = Operation(
             shape="Explanation",
             headers=("Vary", "OTA-Ignored"),
             page=True,
+        ),
+        Success(
+            status=301,
+            description="A word as `code` has it, `SOLD_OUT`, leads to its page.",
+            headers=("Location", "OTA-Ignored"),
         ),
     ),
     words=("NOT_FOUND",),

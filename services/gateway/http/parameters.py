@@ -197,7 +197,8 @@ PAGE = Whole(
 )
 PAGE_SIZE = Whole(
     name="page_size",
-    description=f"Rows on a page, {SIZE_DEFAULT} unless the list says otherwise.",
+    description=f"Rows on a page. Without it {SIZE_MAX} of products and tickets, {SIZE_DEFAULT} of"
+    " reservations and orders.",
     low=1,
     high=SIZE_MAX,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from libs.runtime.problem import CONTENT_TYPE, FieldError, Problem
-from services.gateway.app.positions import encode_marks, mark_of, merged
+from services.gateway.app.positions import PositionSeal, mark_of, merged
 from services.gateway.domain.refusal import Refusal
 from services.gateway.http.exchange import Answer, Exchange
 from services.gateway.http.headers import ignored_names
@@ -14,7 +14,7 @@ SERVER = "ota"
 CHALLENGE = 'Bearer realm="OTA partner API"'
 
 
-def respond(exchange: Exchange, content: Answer | Refusal) -> web.Response:
+def respond(exchange: Exchange, content: Answer | Refusal, *, seal: PositionSeal) -> web.Response:
     """Return the response to a request, with what every answer carries."""
     headers = {"Server": SERVER, "X-Request-Id": exchange.request_id}
     if exchange.limits is not None:
@@ -25,7 +25,7 @@ def respond(exchange: Exchange, content: Answer | Refusal) -> web.Response:
         headers["Idempotent-Replayed"] = "true"
     # A partition without any event has no position to tell.
     if exchange.reply is not None and (
-        position := encode_marks(merged(exchange.marks, mark_of(exchange.reply)))
+        position := seal.encode_marks(merged(exchange.marks, mark_of(exchange.reply)))
     ):
         headers["OTA-Position"] = position
     if exchange.ignored:

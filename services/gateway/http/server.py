@@ -57,9 +57,9 @@ class PartnerServer:
     """Serves an application on the partner port within *bounds*.
 
     More connections than the process may hold: those that were idle longest make room, or else
-    the one whose request's head has been arriving longest; if all have a request the newcomer is
-    told 503. More than its share for one address: 429. Both are told before anything is read. *trusted_proxies* (networks) bring many clients' connections,
-    and have no share.
+    the one whose request's head has been arriving longest; if all have a request the newcomer
+    is told 503. More than its share for one address: 429. Both are told before anything is
+    read. *trusted_proxies* (networks) bring many clients' connections, and have no share.
     """
 
     def __init__(

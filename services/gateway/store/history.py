@@ -16,7 +16,6 @@ SELECT decided_at, $1::text AS service, generation, partition, seq, type,
  WHERE subject = $2 AND ($3::text IS NULL OR meta ->> 'correlation_id' = $3)
  ORDER BY partition, seq LIMIT 1000
 """
-_RESERVATION = "SELECT reservation_id FROM read_v1.customer_order WHERE order_id = $1"
 
 
 class EventHistory:
@@ -38,9 +37,3 @@ class EventHistory:
                 rows = await connection.fetch(_EVENTS, service, reservation_id, command_id)
             found += [EventRecord(**row) for row in rows]
         return sorted(found, key=lambda event: event.decided_at)
-
-    async def reservation_of(self, order_id: str) -> str | None:
-        """Return the reservation that an order was made of; raises StoreUnavailable."""
-        async with borrowed(self._pools["fulfillment"]) as connection:
-            reservation_id: str | None = await connection.fetchval(_RESERVATION, order_id)
-            return reservation_id

@@ -47,6 +47,7 @@ def test_help_teaches(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     for group in groups:
         assert group in text
     assert "OTA_GATEWAY_DSN" in text
+    assert "need not be restarted, save after `directory rebuild`" in " ".join(text.split())
     assert text == shown(monkeypatch, capsys)
 
 
@@ -189,3 +190,31 @@ def test_a_key_is_shown_once_and_alone_on_standard_output(
     assert made.text + "\n" == captured.out
     assert made.text not in captured.err
     assert "old ends at 2026-01-05" in captured.err
+
+
+NOWHERE = "postgresql://ota@127.0.0.1:1/nothing"
+
+
+@pytest.mark.parametrize(
+    ("words", "variable"),
+    [
+        ("partner list", "OTA_GATEWAY_DSN"),
+        ("directory rebuild --yes", "OTA_GATEWAY_OWNER_DSN"),
+        ("data history", "OTA_GATEWAY_OWNER_DSN"),
+        ("audit search", "OTA_GATEWAY_DSN"),
+        ("audit show req_1", "OTA_GATEWAY_DSN"),
+        ("stock show", "OTA_INVENTORY_READ_DSN"),
+    ],
+)
+def test_a_database_that_is_away_is_named_by_its_variable(
+    words: str, variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line that says which address to look at, whatever way leads to the database."""
+    for service in ("GATEWAY", "INVENTORY_READ", "RESERVATION_READ", "FULFILLMENT_READ"):
+        monkeypatch.setenv(f"OTA_{service}_DSN", NOWHERE)
+    monkeypatch.setenv("OTA_GATEWAY_OWNER_DSN", NOWHERE)
+    monkeypatch.setenv("OTA_KAFKA_BOOTSTRAP", "127.0.0.1:1")
+    told = shown(monkeypatch, capsys, *words.split())
+    assert variable in told
+    assert "cannot be asked" in told
+    assert 1 == len(told.splitlines())

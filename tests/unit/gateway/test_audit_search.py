@@ -15,10 +15,10 @@ from services.gateway.admin.audit import (
     network,
     page_size,
     place,
-    plain,
     position,
     statuses,
 )
+from services.gateway.admin.terminal import plain
 from services.gateway.domain.audit import EventRecord
 
 AT = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
@@ -46,6 +46,12 @@ def test_a_moment_may_be_so_long_ago(text: str, ago: timedelta) -> None:
     """Counted from now."""
     before = datetime.now(UTC)
     assert before - ago <= moment(text) <= datetime.now(UTC) - ago
+
+
+def test_a_moment_is_not_before_all_calendars() -> None:
+    """So long ago as no date can be is refused like any other slip."""
+    with pytest.raises(argparse.ArgumentTypeError, match="neither a time"):
+        moment("999999d")
 
 
 def test_places_survive_being_printed() -> None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Mapping
+from itertools import combinations
 
 import pytest
 
 from libs.events.envelope import Position
 from libs.events.requests import Reply
 from services.gateway.app.positions import (
+    VALUES_MAX,
     AnsweredPositions,
     Mark,
     Place,
-    decode_marks,
-    encode_marks,
+    PositionSeal,
     merged,
 )
 from services.gateway.app.progress import ViewProgress
 from services.gateway.domain.failure import ViewBehind
+from services.gateway.domain.keyed_hash import KeyedHashes
+
+SEAL = PositionSeal(KeyedHashes(b"k" * 32).position_key())
+OTHER = PositionSeal(KeyedHashes(b"o" * 32).position_key())
+INVENTORY = ("inventory", 0)
 
 
 def reply(source: str, generation: int, partition: int, seq: int) -> Reply:
@@ -32,40 +39,61 @@ def reply(source: str, generation: int, partition: int, seq: int) -> Reply:
 
 
 def test_marks_survive_the_header() -> None:
-    """What is written is read again, in a stable order."""
-    marks = {("reservation", 2): (1, 5), ("inventory", 0): (2, 17)}
-    text = encode_marks(marks)
-    assert "inventory.2.0.17,reservation.1.2.5" == text
-    assert marks == decode_marks(text)
+    """What one gateway writes another one with the same key reads; equal marks are equal texts."""
+    marks = {("reservation", 2): (1, 5), INVENTORY: (2, 2**63 - 1), ("fulfillment", 63): (9, 1)}
+    text = SEAL.encode_marks(marks)
+    another = PositionSeal(KeyedHashes(b"k" * 32).position_key())
+    assert text == another.encode_marks(dict(reversed(marks.items())))
+    assert marks == another.decode_marks(text)
+    assert "" == SEAL.encode_marks({})
+
+
+def test_a_value_tells_nothing_of_the_volume() -> None:
+    """Neighbours have nothing in common, and large numbers are not longer than small ones."""
+    values = [SEAL.encode_marks({INVENTORY: (1, seq)}) for seq in (1, 2, 451_115, 10**15)]
+    assert {42} == {len(value) for value in values}
+    opened = [b64decode(value + "==", altchars=b"-_", validate=True)[1:] for value in values]
+    for first, second in combinations(opened, 2):
+        assert sum(a == b for a, b in zip(first, second, strict=True)) < 8
+    assert not any(number.to_bytes(3, "big") in opened[2] for number in (451_114, 451_115))
 
 
 def test_the_highest_mark_of_a_place_counts() -> None:
     """Lists that a client has put together keep the newest; a newer generation is newer."""
-    told = decode_marks("inventory.1.0.9, inventory.1.0.3,inventory.2.0.1")
-    assert {("inventory", 0): (2, 1)} == told
-    assert {("inventory", 0): (2, 1), ("inventory", 1): (1, 1)} == merged(
-        {("inventory", 0): (2, 1)}, {("inventory", 0): (1, 99), ("inventory", 1): (1, 1)}
+    values = [SEAL.encode_marks({INVENTORY: mark}) for mark in ((1, 9), (2, 1), (1, 3))]
+    assert {INVENTORY: (2, 1)} == SEAL.decode_marks(", ".join(values))
+    assert {INVENTORY: (2, 1), ("inventory", 1): (1, 1)} == merged(
+        {INVENTORY: (2, 1)}, {INVENTORY: (1, 99), ("inventory", 1): (1, 1)}
     )
+
+
+OURS = SEAL.encode_marks({INVENTORY: (1, 1)})
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "",
-        "inventory.1.0",
-        "inventory.1.0.1.2",
-        "gateway.1.0.1",
-        "inventory.1.0.x",
-        "inventory.1.0.-1",
-        "inventory.1.0." + "9" * 19,
-        "inventory.1.0.1,",
-        "inventory.1.0.٣",
-        ",".join(["inventory.1.0.1"] * 65),
+        "inventory.1.0.1",
+        "AQ",
+        "AQAAA",
+        "A" * 42,
+        OURS[:-4],
+        OURS + "AAAA",
+        OURS[:20] + ("A" if OURS[20] != "A" else "B") + OURS[21:],
+        "B" + OURS[1:],
+        OURS + ",",
+        OURS.swapcase(),
+        "é" + OURS,
+        "\udcff",
+        OTHER.encode_marks({INVENTORY: (1, 1)}),
+        ",".join([OURS] * (VALUES_MAX + 1)),
     ],
 )
 def test_what_is_not_ours_is_none(text: str) -> None:
-    """A header of any other form is refused as a whole."""
-    assert decode_marks(text) is None
+    """A header that does not open is refused as a whole, also beside one that does."""
+    assert SEAL.decode_marks(text) is None
+    assert SEAL.decode_marks(f"{OURS},{text}") is None
 
 
 def test_answers_leave_the_highest_marks_of_their_partner() -> None:

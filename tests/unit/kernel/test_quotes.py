@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
+from libs.kernel import pricing
 from libs.kernel.catalogue import AddOn, PriceRules, SpecialDate
 from libs.kernel.pricing import (
+    CUSTOMER_TYPES,
     AddOnCount,
     AddOnLine,
     CustomerCount,
@@ -21,6 +25,7 @@ from libs.kernel.pricing import (
     TimeRule,
     quote,
     rule_sheet,
+    unit_price_minor,
 )
 
 WEDNESDAY = date(2026, 1, 7)
@@ -136,6 +141,33 @@ def test_rows_are_those_that_were_asked() -> None:
     assert [("tokens-plan-b", 1), ("tokens-plan-a", 1), ("tokens-plan-b", 2)] == [
         (line.addon_id, line.quantity) for line in answer.addon_lines
     ]
+
+
+def test_a_quote_prices_each_type_once_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest quote, 366 dates and 100 entries, is no hundred times the work of one entry."""
+    priced: Counter[tuple[str, date | None]] = Counter()
+
+    def counted(*, customer_type: str, on: date | None, **rest: Any) -> int:
+        priced[customer_type, on] += 1
+        return unit_price_minor(customer_type=customer_type, on=on, **rest)
+
+    monkeypatch.setattr(pricing, "unit_price_minor", counted)
+    dates = tuple(WEDNESDAY + timedelta(days=number) for number in range(366))
+    entries = tuple(customer(CUSTOMER_TYPES[number % 3], 1 + number) for number in range(100))
+    answer = asked(*dates, customers=entries)
+    assert isinstance(answer, Quote)
+    assert (3 * 367, 1) == (len(priced), max(priced.values()))
+    weekdays = asked(*dates[:1], customers=entries)
+    assert isinstance(weekdays, Quote)
+    added = sum(day.amount_minor for day in answer.day_adjustments)
+    assert 366 * weekdays.base_minor + added == answer.base_minor
+
+
+def test_a_date_asked_twice_is_paid_twice() -> None:
+    """Each date of the question has its own row and its own price."""
+    answer = asked(SATURDAY, SATURDAY)
+    assert isinstance(answer, Quote)
+    assert (63_600, 2) == (answer.final_minor, len(answer.day_adjustments))
 
 
 def test_quote_without_a_date_has_the_weekday_price() -> None:

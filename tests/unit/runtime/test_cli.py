@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+import asyncpg
 import pytest
 
 from libs.runtime.cli import Command, CommandFailed, run_command
@@ -95,6 +96,42 @@ def test_a_failure_is_told_without_a_traceback(
     monkeypatch.setenv("OTA_INVENTORY_OWNER_DSN", "postgresql://owner@127.0.0.1/x")
     assert 1 == call("migrate")
     assert "0002_pre_x.sql failed; see above\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            asyncpg.UndefinedTableError('relation "partner" does not exist'),
+            'not up to date (relation "partner" does not exist): run the service\'s migrate',
+        ),
+        (
+            asyncpg.InsufficientPrivilegeError("permission denied for table partner"),
+            "role may not do it (permission denied for table partner): is it the right OTA_..._DSN",
+        ),
+        (
+            asyncpg.InvalidPasswordError("password authentication failed\nDETAIL: of canary"),
+            "cannot do it (InvalidPasswordError: password authentication failed)\n",
+        ),
+        (
+            asyncpg.InterfaceError("connection is closed"),
+            "cannot do it (InterfaceError: connection is closed)\n",
+        ),
+    ],
+)
+def test_what_a_database_refuses_is_one_line(
+    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not migrated, not granted, not let in: what it is and what to do, no traceback."""
+
+    def fail(_: ServiceSettings, __: argparse.Namespace) -> int:
+        raise error
+
+    command = Command(name="load", help="Load.", settings=RunSettings, run=fail)
+    assert 1 == run_command(program="x", description="x", commands=[command], arguments=["load"])
+    captured = capsys.readouterr()
+    assert ("", 1) == (captured.out, captured.err.count("\n"))
+    assert told in captured.err
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("load-catalogue", "--help")])
