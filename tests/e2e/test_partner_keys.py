@@ -71,6 +71,8 @@ def pauses() -> Iterator[list[float]]:
     loop = asyncio.get_running_loop()
     found: list[float] = []
 
+    timer: asyncio.Handle
+
     def look(due: float) -> None:
         nonlocal timer
         if (late_s := loop.time() - due) > PAUSED_S:
@@ -78,7 +80,7 @@ def pauses() -> Iterator[list[float]]:
         due = loop.time() + LOOK_S
         timer = loop.call_at(due, look, due)
 
-    timer: asyncio.Handle = loop.call_soon(look, loop.time())
+    timer = loop.call_soon(look, loop.time())
     try:
         yield found
     finally:

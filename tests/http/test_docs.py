@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import tomllib
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
@@ -69,6 +70,29 @@ def test_vendored_files_are_as_they_were_published() -> None:
     assert set(listed) | {"VENDORED.toml"} == {path.name for path in folder.iterdir()}
     for name, digest in listed.items():
         assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest(), name
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (".swagger-ui .opblock-tag{", ".opblock-tag { display: grid;"),
+        (
+            ".swagger-ui .opblock-tag small{",
+            ".opblock-tag > small { grid-row: 2; grid-column: 1 / -1;",
+        ),
+        (".swagger-ui table.headers td{", "table.headers th { color: var(--text); }"),
+        (".swagger-ui .response-col_status{", ":is(tbody, tr, td) { display: block; width: 100%;"),
+        (
+            "html.dark-mode .swagger-ui .scheme-container{",
+            "html.dark-mode .reference .swagger-ui .scheme-container { background: transparent;",
+        ),
+    ],
+)
+def test_our_style_mends_what_theirs_breaks(theirs: str, ours: str) -> None:
+    """On telephones and in dark; another release of theirs may need another mend."""
+    vendored = (STATIC / "swagger-ui" / "swagger-ui.css").read_text(encoding="utf-8")
+    assert theirs in vendored
+    assert ours in (STATIC / "docs.css").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("word", sorted(CATALOGUE))
@@ -232,3 +256,87 @@ async def test_reading_the_documentation_costs_no_calls(world: World) -> None:
             assert 200 == response.status
     after = (await world.call("GET", "/inventory")).headers["X-RateLimit-Remaining"]
     assert int(before) - 1 == int(after)
+
+
+async def test_the_document_says_how_long_each_list_is(world: World) -> None:
+    """One text for all of them, with what each does when nothing is said."""
+    order_id = await world.ordered(1)
+    (told,) = {
+        parameter["description"]
+        for operation in (await _operations(world)).values()
+        for parameter in operation["parameters"]
+        if parameter.get("name") == "page_size"
+    }
+    found = [
+        (await world.call("GET", path)).json["page_size"]
+        for path in ("/products", f"/orders/{order_id}/tickets", "/reservations", "/orders")
+    ]
+    assert [100, 100, 20, 20] == found
+    assert told.endswith("100 of products and tickets, 20 of reservations and orders.")
+
+
+async def test_the_document_says_what_a_repeat_is(world: World) -> None:
+    """The same number written otherwise is another body; spaces and order are not."""
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    bodies = (
+        b'{"product_id":106,"quantity":1}',
+        b'{ "quantity": 1, "product_id": 106 }',
+        b'{"product_id":106,"quantity":1.0}',
+    )
+    found = [
+        (await world.call("POST", "/reserve", headers=headers, data=body)).status for body in bodies
+    ]
+    assert [201, 201, 422] == found
+    assert "`1.0` instead of `1` is another body" in await _header(world, "Idempotency-Key")
+
+
+async def test_the_document_says_what_a_time_without_zone_is(world: World) -> None:
+    """UTC, as everywhere."""
+    until = (world.market.now + timedelta(hours=2)).replace(microsecond=0, tzinfo=None)
+    answered = await world.reserve(1, fields={"reservation_expires_at": until.isoformat()})
+    assert answered.json["expires_at"].startswith(f"{until.isoformat()}.000000Z")
+    body = (await _operations(world))["post /api/ota/reserve"]["requestBody"]
+    fields = body["content"]["application/json"]["schema"]["properties"]
+    assert "time without offset is UTC" in fields["reservation_expires_at"]["description"]
+
+
+async def test_the_document_says_how_many_names_are_told(world: World) -> None:
+    """A long list of what we do not know is cut."""
+    unknown = "&".join(f"unknown{number}=1" for number in range(25))
+    answered = await world.call("GET", f"/inventory?{unknown}")
+    assert 20 == len(answered.headers["OTA-Ignored"].split(","))
+    assert "the first 20 of them" in await _header(world, "OTA-Ignored", "headers")
+
+
+async def test_the_document_says_which_limits_prices_have(world: World) -> None:
+    """No headers of a partner's limit, for nobody is known; a refused call says when to repeat."""
+    async with world.client.get("/pricing/rules/106") as response:
+        assert not [name for name in response.headers if "ratelimit" in name.lower()]
+    document = await _document(world)
+    (told,) = [tag["description"] for tag in document["tags"] if tag["name"] == "Pricing"]
+    assert "no rate-limit headers here, only `Retry-After`" in told
+    refused = document["paths"]["/pricing/calculate"]["post"]["responses"]["429"]
+    assert {"X-Request-Id", "Retry-After"} <= set(refused["headers"])
+    assert not [name for name in refused["headers"] if "ratelimit" in name.lower()]
+
+
+async def test_the_document_says_what_a_position_is_on_a_write(world: World) -> None:
+    """One text stands at reads and writes."""
+    told = await _header(world, "OTA-Position")
+    assert "this read" not in told
+    assert "A write needs none" in told
+
+
+async def _document(world: World) -> dict[str, Any]:
+    async with world.client.get("/openapi.json") as response:
+        document: dict[str, Any] = await response.json()
+        return document
+
+
+async def _operations(world: World) -> dict[str, Any]:
+    paths = (await _document(world))["paths"]
+    return {f"{method} {path}": paths[path][method] for path in paths for method in paths[path]}
+
+
+async def _header(world: World, name: str, kind: str = "parameters") -> str:
+    return str((await _document(world))["components"][kind][name]["description"])

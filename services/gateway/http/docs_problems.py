@@ -60,10 +60,8 @@ def problem_page(word: Word) -> Answer:
             f"<h2>Repeat it?</h2><p>{_advice(word)}</p>"
             f"<h2>How it looks</h2>{example(document)}"
             "<p>Decide by <code>code</code>; <code>detail</code> says what was wrong with your"
-            " request. <code>error</code> and <code>message</code> repeat the two for older clients."
-            "</p>"
-            + _members(word)
-            + '<p><a href="/problems">All errors</a></p>'
+            " request. <code>error</code> and <code>message</code> repeat the two, for older"
+            " clients.</p>" + _members(word) + '<p><a href="/problems">All errors</a></p>'
         ),
     )
     return Answer(200, answer.body, {**answer.headers, "Vary": "Accept"}, answer.content_type)

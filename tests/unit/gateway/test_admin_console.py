@@ -203,7 +203,6 @@ NOWHERE = "postgresql://ota@127.0.0.1:1/nothing"
         ("data history", "OTA_GATEWAY_OWNER_DSN"),
         ("audit search", "OTA_GATEWAY_DSN"),
         ("audit show req_1", "OTA_GATEWAY_DSN"),
-        ("stock show", "OTA_INVENTORY_READ_DSN"),
     ],
 )
 def test_a_database_that_is_away_is_named_by_its_variable(
@@ -213,7 +212,6 @@ def test_a_database_that_is_away_is_named_by_its_variable(
     for service in ("GATEWAY", "INVENTORY_READ", "RESERVATION_READ", "FULFILLMENT_READ"):
         monkeypatch.setenv(f"OTA_{service}_DSN", NOWHERE)
     monkeypatch.setenv("OTA_GATEWAY_OWNER_DSN", NOWHERE)
-    monkeypatch.setenv("OTA_KAFKA_BOOTSTRAP", "127.0.0.1:1")
     told = shown(monkeypatch, capsys, *words.split())
     assert variable in told
     assert "cannot be asked" in told
