@@ -182,3 +182,9 @@ async def test_before_the_catalogue_nothing_is_priced(world: World) -> None:
     """503: come again."""
     world.gateway.catalogue.version = 0
     assert 503 == (await calculate(world, ASKED))[0]
+
+
+async def test_a_key_in_the_address_is_400(world: World) -> None:
+    """No key is needed here, and none is to stand in anybody's log."""
+    async with world.client.post("/pricing/calculate?api_key=x", json={}) as response:
+        assert (400, "INVALID_REQUEST") == (response.status, (await response.json())["code"])

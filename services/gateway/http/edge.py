@@ -147,8 +147,8 @@ class Edge:
             limited = self._limits.take_address(exchange.address)
             if limited is not None:
                 return limited
-        if headers.has_key_parameter(exchange.parameters.names):
-            return headers.KEY_IN_QUERY
+            if headers.has_key_parameter(exchange.parameters.names):
+                return headers.KEY_IN_QUERY
         if endpoint.public is not None:
             return await endpoint.public(exchange)
         caller = self._authenticate(exchange)

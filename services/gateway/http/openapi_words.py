@@ -8,11 +8,14 @@ from libs.runtime.problem import CATALOGUE, Word
 from services.gateway.http.edge import HEALTH_PATH
 from services.gateway.http.endpoint import Endpoint, Operation
 
-OF_ALL: tuple[Word, ...] = ("INTERNAL_ERROR", "RATE_LIMIT_EXCEEDED")
+OF_ALL: tuple[Word, ...] = (
+    "INTERNAL_ERROR",
+    "INVALID_REQUEST",  # a key in the address
+    "RATE_LIMIT_EXCEEDED",
+)
 OF_CALLERS: tuple[Word, ...] = (
     "API_KEY_REQUIRED",
     "INVALID_API_KEY",
-    "INVALID_REQUEST",  # a key in the address
     "INVALID_PARAMETER",  # OTA-Position
     "NOT_EXECUTED",
 )
@@ -32,7 +35,7 @@ def words_of(endpoint: Endpoint, operation: Operation) -> tuple[Word, ...]:
     """Return every word of an endpoint, by status and then in order."""
     words: set[Word] = {*operation.words, *OF_ALL}
     if endpoint.path == HEALTH_PATH:
-        words.remove("RATE_LIMIT_EXCEEDED")
+        words -= {"INVALID_REQUEST", "RATE_LIMIT_EXCEEDED"}
     if endpoint.public is None:
         words.update(OF_CALLERS)
     if endpoint.permissions:
