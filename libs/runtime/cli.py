@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from libs.runtime.postgres import advice
 from libs.runtime.supervise import EXIT_FAILED, EXIT_SETTINGS
 
 DEFAULT_COMMAND = "run"
+EXIT_STOPPED = 130
+"""What shells say of a command that Ctrl-C ended."""
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -51,13 +55,22 @@ class Command(Generic[S]):
             print(describe(error), file=sys.stderr)
             return EXIT_SETTINGS
         try:
-            return self.run(settings, arguments)
+            code = self.run(settings, arguments)
+            sys.stdout.flush()
+            return code
         except CommandFailed as failure:
             print(failure, file=sys.stderr)
             return EXIT_FAILED
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             print(advice(error), file=sys.stderr)
             return EXIT_FAILED
+        except BrokenPipeError:
+            # Whoever reads, such as `head`, has enough; the interpreter's own flush is quiet, too.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the process ends
+            return EXIT_FAILED
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return EXIT_STOPPED
 
 
 def run_command(
@@ -73,8 +86,8 @@ def run_command(
     """Carry out the sub-command that *arguments* (the process's own) name, *default* if none.
 
     *groups* has a sentence of help for each group of commands. Without a *default* the help
-    is shown. Returns the exit code: 0 done, 1 failed, 2 wrong settings or arguments (those
-    raise SystemExit, as argparse does).
+    is shown. Returns the exit code: 0 done, 1 failed, 130 stopped by Ctrl-C, 2 wrong settings or
+    arguments (those raise SystemExit, as argparse does).
     """
     if epilog is None:
         epilog = f"Without a command: {default}. Settings come from OTA_ variables."
@@ -88,6 +101,11 @@ def run_command(
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given and default is not None:
         given = [default]
+    if any(not _is_text(word) for word in given):
+        parser.error("an argument is not UTF-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names are in any script; a terminal that lacks it shows them as \uXXXX.
+        sys.stdout.reconfigure(errors="backslashreplace")
     chosen = parser.parse_args(given)
     command: Command[S] | None = getattr(chosen, "chosen", None)
     if command is None:
@@ -95,6 +113,11 @@ def run_command(
         chosen.shown.print_help(sys.stderr)
         return EXIT_SETTINGS
     return command.execute(chosen)
+
+
+def _is_text(word: str) -> bool:
+    """Tell whether an argument's bytes were UTF-8; the interpreter keeps others as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def _add_commands(

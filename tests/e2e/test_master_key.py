@@ -131,6 +131,9 @@ async def test_a_missing_master_key_is_told_and_nothing_is_lost(
 
     await eventually(back)
     assert expected(ann) == told(await read(agency, order))
+    unknown = {**deciders.env, "OTA_MASTER_KEY_FILE": "", "OTA_MASTER_KEY": secrets.token_hex(32)}
+    ended = await asyncio.to_thread(run_admin, unknown, *words, owner=True)
+    assert (1, True) == (ended.returncode, "add --yes" in ended.stderr)
     key_file.path.write_text("no key\n", encoding="ascii")
     ended = await asyncio.to_thread(run_admin, env, *words, owner=True)
     assert (2, True) == (ended.returncode, "OTA_MASTER_KEY_FILE: line 1" in ended.stderr)

@@ -52,6 +52,9 @@ async def test_allotment_stop_and_resume(agency: Agency, deciders: Deciders) -> 
         assert "only in direct, ota" in await operator(
             deciders, "stock", "allot", PRODUCT, "venue", "1", refused=True
         )
+        assert "there is no product 999" in await operator(
+            deciders, "stock", "show", "--product", "999", refused=True
+        )
         stop = ("stock", "stop", PRODUCT, "ota", "--reason", "typhoon signal 8")
         assert "sales are stopped;" in await operator(deciders, *stop)
         assert "as they were before" in await operator(deciders, *stop)

@@ -376,6 +376,10 @@ def test_an_operators_day(stack: Stack, databases: Databases) -> None:
     third = run_admin(env, "key", "issue", "harbour")
     assert (1, "") == (third.returncode, third.stdout)
     assert first["key_id"] in third.stderr
+    for words in (("key", "list", "nobody"), ("key", "revoke", "nosuchid")):
+        unknown = run_admin(env, *words)
+        assert (1, "") == (unknown.returncode, unknown.stdout)
+        assert "There is no" in unknown.stderr
     unasked = run_admin(env, "key", "revoke", first["api_key"])
     assert (1, True) == (unasked.returncode, "--yes" in unasked.stderr)
     assert "within 2 seconds" in admin(env, "key", "revoke", first["api_key"], "--yes")

@@ -28,6 +28,7 @@ OPERATOR = "operator"
 """Stands in events where a partner's id stands otherwise."""
 TRIES = 30
 ANSWER_TIMEOUT_S = 2.0
+TOLD_EVERY_S = 10.0
 
 
 class Unanswered(Exception):
@@ -53,6 +54,7 @@ class OperatorCommands:
 
     def __init__(self, client: KafkaCommandClient) -> None:
         self._client = client
+        self._told_at = -TOLD_EVERY_S
 
     async def insist(self, request: Request) -> Reply:
         """Return the answer to *request*; raises Unanswered."""
@@ -61,10 +63,17 @@ class OperatorCommands:
             try:
                 return await self._client.submit(fresh, timeout_s=ANSWER_TIMEOUT_S)
             except (NotExecuted, OutcomeUnknown) as error:
-                log.info("operator.waiting", attempt=attempt + 1, reason=str(error))
+                self._tell(attempt + 1)
                 if isinstance(error, NotExecuted):
                     await asyncio.sleep(ANSWER_TIMEOUT_S / 4)
         raise Unanswered(request.command_id)
+
+    def _tell(self, attempt: int) -> None:
+        """Log that an answer is awaited, but not for each of the many that may wait at once."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= TOLD_EVERY_S:
+            self._told_at = now
+            log.info("operator.waiting", attempt=attempt, attempts_max=TRIES)
 
 
 @asynccontextmanager

@@ -74,7 +74,10 @@ def moment(text: str) -> datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a time such as 2026-01-31T08:00:00Z nor so long ago as 2h or 7d"
         ) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    try:
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except OverflowError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not within the calendar") from None
 
 
 def statuses(text: str) -> tuple[int, int]:
@@ -132,15 +135,18 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--order", dest="order_id", metavar="ID", help="order it was about")
     add("--address", type=network, help="source address; records have its /24 or /48")
-    add(
-        "--limit", type=page_size, default=LIMIT_DEFAULT, help=f"rows, {LIMIT_DEFAULT} if not given"
-    )
+    add("--limit", type=page_size, help=f"rows, {LIMIT_DEFAULT} if not given")
     add("--before", type=place, metavar="PLACE", help="go on where the last page told to")
     add("--follow", action="store_true", help="go on with new records as they come, oldest first")
     add_json(parser)
 
 
 def _search(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
+    since, until = arguments.since, arguments.until
+    if since is not None and until is not None and since >= until:
+        raise CommandFailed("--since must be before --until")
+    if arguments.follow and (until or arguments.before or arguments.limit is not None):
+        raise CommandFailed("--follow does not go with --until, --before or --limit")
     with suppress(KeyboardInterrupt):
         asyncio.run(_search_in(settings, arguments))
     return 0
@@ -153,12 +159,15 @@ async def _search_in(settings: DirectorySettings, arguments: argparse.Namespace)
         store = AuditStore(pool)
         if arguments.follow:
             await _follow(store, which, arguments)
-        rows = await store.rows(which, limit=arguments.limit + 1)
-    shown = rows[: arguments.limit]
+        limit = arguments.limit or LIMIT_DEFAULT
+        rows = await store.rows(which, limit=limit + 1)
+    shown = rows[:limit]
     if arguments.json:
         show_json([row._asdict() for row in shown])
     else:
         show_table(_SEARCH_COLUMNS, [row._asdict() for row in shown])
+    if not rows and not arguments.json:
+        print("there is no such record", file=sys.stderr)
     if len(rows) > len(shown):
         last = shown[-1]
         print(f"there are more: --before {plain(last.at)}/{last.row_id}", file=sys.stderr)

@@ -71,8 +71,13 @@ async def reading_any(*dsns: str, variables: str, hint: str = "") -> AsyncIterat
             ]
 
 
-def with_database(dsn: str, work: Callable[[Pool], Awaitable[T]], *, variable: str) -> T:
-    """Run *work* on a connection that may change what its role may; raises CommandFailed."""
+def with_database(
+    dsn: str, work: Callable[[Pool], Awaitable[T]], *, variable: str, hint: str = ""
+) -> T:
+    """Run *work* on a connection that may change what its role may; raises CommandFailed.
+
+    *hint* is told as well when the database was there and then did not answer to *work*.
+    """
 
     async def run() -> T:
         with _told(variable):
@@ -83,7 +88,8 @@ def with_database(dsn: str, work: Callable[[Pool], Awaitable[T]], *, variable: s
                 read_only=False,
                 command_timeout_s=STATEMENT_TIMEOUT_S,
             ) as pool:
-                return await work(pool)
+                with _told(variable, hint):
+                    return await work(pool)
 
     return asyncio.run(run())
 

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from libs.runtime.cli import Command
+from libs.runtime.cli import Command, CommandFailed
 from services.gateway.admin.partners import (
     KEY_COLUMNS,
     add_partner,
     change_directory,
     key_row,
+    known_partner,
     look_up,
 )
 from services.gateway.admin.terminal import (
@@ -124,7 +125,12 @@ def _expire(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
 
 def _revoke(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
     key_id = key_id_of(arguments.key)
-    confirm(f"End the key {key_id} now, for good?", arguments)
+    if not arguments.yes:
+        if (key := look_up(settings).state.keys.get(key_id)) is None:
+            raise CommandFailed(
+                f"nothing was changed: There is no key {key_id}; see ota-admin key list."
+            )
+        confirm(f"End the key {key_id} of {key.partner_id} now, for good?", arguments)
     changed = change_directory(settings, arguments, lambda *_: RevokeKey(key_id=key_id))
     print(
         f"key {key_id} is revoked: every gateway refuses it within 2 seconds"
@@ -136,6 +142,8 @@ def _revoke(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
 
 def _list(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
     look = look_up(settings)
+    if arguments.partner is not None:
+        known_partner(look, arguments.partner)
     rows = [key_row(look, key_id) for key_id in look.state.keys]
     rows = [
         row

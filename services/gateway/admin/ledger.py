@@ -52,6 +52,7 @@ _POOL_COLUMNS = (
     *("product_id", "channel", "allotted", "held", "sold", "available", "sales", "pool_no"),
 )
 _CAP_COLUMNS = ("partner_id", "product_id", "channel", "units", "held")
+UNITS_MAX = 10**9
 SUSPENSION_FOLLOWED_S = 3.0
 """Every gateway refuses a suspended partner within 2 s; the rest is for what is on its way."""
 
@@ -149,6 +150,8 @@ async def _show(settings: StockSettings, arguments: argparse.Namespace) -> None:
     wanted = arguments.product
     pools = [each for each in pools if wanted is None or each.product_id == wanted]
     caps = [each for each in caps if wanted is None or each.product_id == wanted]
+    if wanted is not None and not pools:
+        raise CommandFailed(f"there is no product {wanted}: ota-admin stock show")
     if arguments.json:
         show_json({"pools": [asdict(row) for row in pools], "caps": [asdict(row) for row in caps]})
         return
@@ -261,8 +264,14 @@ async def _release(settings: StockSettings, arguments: argparse.Namespace) -> No
 
 
 def _units(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) > 10**9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of units")
+    if not text.isascii() or not text.isdecimal() or len(text) > 10 or int(text) > UNITS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of units, 0 to {UNITS_MAX}")
+    return int(text)
+
+
+def _product(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no product id, such as 106")
     return int(text)
 
 
@@ -277,13 +286,13 @@ def _reason(text: str) -> str:
 
 
 def _pool_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("product", type=_units, help="the product's id, as 106")
+    parser.add_argument("product", type=_product, help="the product's id, as 106")
     parser.add_argument("channel", help="the channel, as ota")
     add_actor(parser)
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--product", type=_units, help="only this product")
+    parser.add_argument("--product", type=_product, help="only this product")
     add_json(parser)
 
 
@@ -301,7 +310,7 @@ def _stop_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _cap_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("partner", help="the partner's id")
-    parser.add_argument("product", type=_units, help="the product's id, as 106")
+    parser.add_argument("product", type=_product, help="the product's id, as 106")
     parser.add_argument("units", type=_units_or_none, help="units at once, or none for no cap")
     add_actor(parser)
 

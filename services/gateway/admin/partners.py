@@ -36,6 +36,10 @@ from services.gateway.store.directory import DirectoryBroken, DirectoryStore, Lo
 
 HISTORY_SHOWN = 20
 _GATEWAY = "OTA_GATEWAY_DSN"
+_UNKNOWN = (
+    " Whether the change was made is unknown: look before you try again, with ota-admin partner"
+    " show; a key that was made was not shown and has to be revoked."
+)
 _COLUMNS = (
     *("partner_id", "name", "channel", "calls_per_minute", "status", "active_keys"),
     "last_used_at",
@@ -55,6 +59,7 @@ def change_directory(
             lambda state, now: decide_all(state, [change_of(state, now)], now=now), actor=who
         ),
         variable=_GATEWAY,
+        hint=_UNKNOWN,
     )
     if isinstance(decided, Refused):
         raise CommandFailed(f"nothing was changed: {decided.detail}")
@@ -66,6 +71,13 @@ def look_up(settings: DirectorySettings) -> Look:
     return with_database(
         settings.gateway_dsn, lambda pool: DirectoryStore(pool).look(), variable=_GATEWAY
     )
+
+
+def known_partner(look: Look, id: str) -> Partner:
+    """Return a partner; raises CommandFailed if there is none of that id."""
+    if (partner := look.state.partners.get(id)) is None:
+        raise CommandFailed(f"There is no partner {id}; see ota-admin partner list.")
+    return partner
 
 
 def _create(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
@@ -95,6 +107,10 @@ def _create(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
 
 def _change(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
     id, granted, withdrawn = arguments.partner, arguments.grant, arguments.withdraw
+    if arguments.name is None and arguments.calls is None and not granted and not withdrawn:
+        raise CommandFailed("nothing was changed: give --name, --calls, --grant or --withdraw")
+    if both := sorted({*granted} & {*withdrawn}):
+        raise CommandFailed(f"nothing was changed: {both[0]} cannot be granted and withdrawn")
 
     def change(state: DirectoryState, _: datetime) -> Change:
         partner = state.partners.get(id)
@@ -147,8 +163,7 @@ def _list(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
 def _show(settings: DirectorySettings, arguments: argparse.Namespace) -> int:
     id = arguments.partner
     look = look_up(settings)
-    if (partner := look.state.partners.get(id)) is None:
-        raise CommandFailed(f"There is no partner {id}; see ota-admin partner list.")
+    partner = known_partner(look, id)
     history = with_database(
         settings.gateway_dsn,
         lambda pool: DirectoryStore(pool).recorded(partner_id=id, limit=HISTORY_SHOWN),
@@ -225,6 +240,8 @@ def _change_row(recorded: Recorded) -> dict[str, Any]:
 
 def _brief(value: object) -> str:
     match value:
+        case None:
+            return "-"
         case datetime():
             return f"{value:%Y-%m-%dT%H:%M:%SZ}"
         case tuple():

@@ -18,6 +18,7 @@ from services.gateway.admin.terminal import (
     add_actor,
     add_json,
     add_yes,
+    ask,
     confirm,
     show_json,
     show_table,
@@ -50,10 +51,16 @@ def _looked_for(arguments: argparse.Namespace) -> tuple[Handle, str]:
     by = next(each for each in handles if getattr(arguments, each) is not None)
     given: str = getattr(arguments, by)
     if given == "-":
-        given = input(f"{by}: ") if sys.stdin.isatty() else sys.stdin.readline()
+        try:
+            given = ask(f"{by}: ") if sys.stdin.isatty() else sys.stdin.readline()
+            given.encode()  # some locales let bytes that are no text through
+        except UnicodeError:
+            raise CommandFailed(f"nothing was done: the {by} is not UTF-8") from None
     given = given.strip()
     if not given:
         raise CommandFailed(f"nothing was done: the {by} is empty")
+    if by == "phone" and not any(character.isdecimal() for character in given):
+        raise CommandFailed("nothing was done: a phone has digits")
     if by == "order" and not is_order_id(given):
         raise CommandFailed("nothing was done: an order's id is ORD- and 13 digits")
     if by == "reservation" and pool_no_of(given) is None:
@@ -173,6 +180,14 @@ async def _rewrap(settings: RewrapSettings, arguments: argparse.Namespace) -> No
 
     async with owning(settings.gateway_owner_dsn, variable=_OWNER) as connection:
         store = PersonalDataStore(connection)
+        in_use = await store.in_use()
+        if settings.master_key_file is None and in_use and current not in in_use:
+            # A gateway follows a file by itself; one without the key could open nothing.
+            confirm(
+                f"No gateway has used {current} so far. What is wrapped under it can be read"
+                " only by gateways that know it. Do all of them?",
+                arguments,
+            )
         try:
             for _ in range(PASSES_MAX):
                 number = await store.rewrap(
@@ -253,6 +268,7 @@ def _erase_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _rotate_arguments(parser: argparse.ArgumentParser) -> None:
     add_actor(parser)
+    add_yes(parser)
     add_json(parser)
 
 

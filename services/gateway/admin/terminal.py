@@ -6,7 +6,9 @@ import argparse
 import getpass
 import json
 import re
+import signal
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -64,8 +66,21 @@ def confirm(question: str, arguments: argparse.Namespace) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandFailed("nothing was done: nobody is here to be asked, add --yes")
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    if ask(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
         raise CommandFailed("nothing was done")
+
+
+def ask(prompt: str) -> str:
+    """Return what is typed in; raises CommandFailed for Ctrl-C and Ctrl-D."""
+    # asyncio would note a Ctrl-C for later and go on waiting for the line.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return input(prompt)
+    except (EOFError, KeyboardInterrupt):
+        print(file=sys.stderr)
+        raise CommandFailed("nothing was done") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def show_json(value: object) -> None:
@@ -77,10 +92,18 @@ def show_table(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> 
     """Print rows as a table: None as a dash, instants to the second, lists with spaces."""
     lines = [list(columns), *([_cell(row[name]) for name in columns] for row in rows)]
     lines[0] = [name.upper().replace("_", " ") for name in columns]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    widths = [max(_width(line[place]) for line in lines) for place in range(len(columns))]
     for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        cells = (
+            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
+        )
         print("  ".join(cells).rstrip())
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a Chinese character."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def _cell(value: object) -> str:

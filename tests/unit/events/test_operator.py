@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from libs.events.contracts.inventory import LedgerChanged
 from libs.events.envelope import Position
@@ -70,6 +71,15 @@ async def test_without_an_answer_it_ends() -> None:
     with pytest.raises(Unanswered):
         await commands(client).insist(REQUEST)
     assert operator.TRIES == len(client.sent)
+
+
+async def test_waiting_is_told_and_not_at_every_try() -> None:
+    """Else hundreds of holds that wait together would fill the screen."""
+    sender = commands(Client(*(OutcomeUnknown() for _ in range(20))))
+    with capture_logs() as logs:
+        await sender.insist(REQUEST)
+        await sender.insist(REQUEST)
+    assert [("operator.waiting", 1)] == [(line["event"], line["attempt"]) for line in logs]
 
 
 def test_an_operator_is_named_where_a_partner_is_otherwise() -> None:

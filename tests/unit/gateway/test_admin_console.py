@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import getpass
 import io
 import json
 import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from libs.runtime.cli import Command, CommandFailed
-from services.gateway.admin import keys, terminal
+from services.gateway.admin import databases, keys, personal, terminal
 from services.gateway.admin.cli import COMMANDS, EPILOG, GROUPS, cli
 from services.gateway.domain.directory import PERMISSIONS
+
+NOWHERE = "postgresql://ota@127.0.0.1:1/nothing"
 
 
 def named(**values: object) -> argparse.Namespace:
@@ -109,6 +115,7 @@ def test_an_actor_fits_on_a_line(name: str) -> None:
         (False, True, "YES\n", True),
         (False, True, "\n", False),
         (False, True, "no\n", False),
+        (False, True, "", False),
     ],
 )
 def test_what_cannot_be_undone_is_asked_about(
@@ -123,6 +130,88 @@ def test_what_cannot_be_undone_is_asked_about(
         return
     with pytest.raises(CommandFailed, match="nothing was done"):
         terminal.confirm("Sure?", named(yes=yes))
+
+
+def test_ctrl_c_at_a_question_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once and without a traceback, also where asyncio has taken the signal."""
+
+    def interrupted(_: str) -> str:
+        signal.raise_signal(signal.SIGINT)
+        return "y"
+
+    monkeypatch.setattr("builtins.input", interrupted)
+
+    async def work() -> None:
+        terminal.ask("Sure?")
+
+    with pytest.raises(CommandFailed, match="nothing was done"):
+        asyncio.run(work())
+
+
+def test_columns_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str]) -> None:
+    """A Chinese character takes two columns."""
+    rows = [{"name": "港口", "status": "active"}, {"name": "e\u0301t\u00e9", "status": "ended"}]
+    terminal.show_table(("name", "status"), rows)
+    assert [
+        "NAME  STATUS",
+        "港口  active",
+        "e\u0301t\u00e9   ended",
+    ] == capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("partner change harbour", "give --name, --calls, --grant or --withdraw"),
+        (
+            "partner change harbour --grant orders:read --withdraw orders:read",
+            "orders:read cannot be granted and withdrawn",
+        ),
+        ("audit search --since 1h --until 2h", "--since must be before --until"),
+        ("audit search --follow --until 2h", "--follow does not go with"),
+        ("audit search --follow --limit 50", "--follow does not go with"),
+        ("data erase --phone xyz --yes", "a phone has digits"),
+        ("stock show --product abc", "'abc' is no product id"),
+        ("stock allot 106 ota 9999999999", "no number of units, 0 to 1000000000"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_asked(
+    words: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rather than done in part, or answered with an empty list."""
+    for name in ("GATEWAY", "GATEWAY_OWNER", "INVENTORY_READ", "FULFILLMENT_READ"):
+        monkeypatch.setenv(f"OTA_{name}_DSN", NOWHERE)
+    monkeypatch.setenv("OTA_FINGERPRINT_KEY", "f" * 64)
+    assert told in shown(monkeypatch, capsys, *words.split())
+
+
+def test_a_value_from_standard_input_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are none are refused in words."""
+    raw = io.BytesIO(b"\xff@example.com\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(raw, encoding="utf-8"))
+    arguments = named(email="-", phone=None, order=None, reservation=None)
+    with pytest.raises(CommandFailed, match="the email is not UTF-8"):
+        personal._looked_for(arguments)
+
+
+def test_a_database_that_was_lost_on_the_way_leaves_it_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether a change was made is not said when nobody knows."""
+
+    @asynccontextmanager
+    async def pool() -> AsyncIterator[None]:
+        yield
+
+    async def made(*_: object, **__: object) -> AbstractAsyncContextManager[None]:
+        return pool()
+
+    async def lost(_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(databases, "create_pool", made)
+    with pytest.raises(CommandFailed, match="may be made"):
+        databases.with_database(NOWHERE, lost, variable="X", hint=" It may be made.")
 
 
 def test_tables_and_json_show_times_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,9 +279,6 @@ def test_a_key_is_shown_once_and_alone_on_standard_output(
     assert made.text + "\n" == captured.out
     assert made.text not in captured.err
     assert "old ends at 2026-01-05" in captured.err
-
-
-NOWHERE = "postgresql://ota@127.0.0.1:1/nothing"
 
 
 @pytest.mark.parametrize(

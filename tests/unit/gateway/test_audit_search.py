@@ -52,6 +52,8 @@ def test_a_moment_is_not_before_all_calendars() -> None:
     """So long ago as no date can be is refused like any other slip."""
     with pytest.raises(argparse.ArgumentTypeError, match="neither a time"):
         moment("999999d")
+    with pytest.raises(argparse.ArgumentTypeError, match="not within the calendar"):
+        moment("0001-01-01T00:00:00+14:00")
 
 
 def test_places_survive_being_printed() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 
 import asyncpg
 import pytest
@@ -230,3 +232,43 @@ def test_a_misspelt_command_of_a_group_is_refused(arguments: tuple[str, ...]) ->
     with pytest.raises(SystemExit) as ended:
         grouped(*arguments)
     assert 2 == ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"), [(KeyboardInterrupt(), 130, "stopped\n"), (BrokenPipeError(), 1, "")]
+)
+def test_whoever_has_enough_sees_no_traceback(
+    error: BaseException,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ctrl-C, and a reader such as ``head`` that has gone."""
+    before = sys.stdout
+    monkeypatch.setattr(sys, "stdout", before)
+
+    def fail(_: ServiceSettings, __: argparse.Namespace) -> int:
+        raise error
+
+    command = Command(name="load", help="Load.", settings=RunSettings, run=fail)
+    assert code == run_command(program="x", description="x", commands=[command], arguments=["load"])
+    if sys.stdout is not before:
+        sys.stdout.close()
+    assert told == capsys.readouterr().err
+
+
+def test_an_argument_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is done with it."""
+    with pytest.raises(SystemExit) as ended:
+        call("load-catalogue", b"\xff".decode(errors="surrogateescape"))
+    assert 2 == ended.value.code
+    assert "an argument is not UTF-8" in capsys.readouterr().err
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done is told all the same."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert 7 == call("load-catalogue", "港.json")
+    assert b"loaded \\u6e2f.json\n" == raw.getvalue()
