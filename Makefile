@@ -6,10 +6,10 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench lock up-docker down-docker
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale profile lock up-docker down-docker
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## Make .venv from requirements.lock, unless it is up to date.
 	@sh deploy/bootstrap.sh
@@ -65,8 +65,21 @@ test-api: install ## Call the live API with at least 5,000 generated requests, a
 admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
 	@$(PYTHON) -m deploy.local.console $(ARGS)
 
-bench: install ## Run the canonical workload and write its results as JSON.
-	@$(PYTHON) -m bench
+bench: install ## Run every scenario and write tables, JSON and a report: BENCH=quick (3 minutes) or full; ARGS="--only reserve".
+	@$(PYTHON) -m bench $(if $(BENCH),--$(BENCH)) $(ARGS)
+
+bench-compare: install ## Measure another version and this one in turns: BASE=<commit> ROUNDS=4 CLIENTS=32.
+	@$(if $(BASE),,echo "BASE=<commit> is missing, as in: make bench-compare BASE=HEAD~1" >&2; exit 2)
+	@$(PYTHON) -m bench.compare $(BASE) --rounds $(or $(ROUNDS),4) --clients $(or $(CLIENTS),32)
+
+bench-growth: install ## The same load at 0 to 1,000,000 units sold, with 100,000 open holds, after restarts (GROWTH_MAX=<units>).
+	@$(PYTHON) -m bench.growth --max $(or $(GROWTH_MAX),1000000)
+
+bench-scale: install ## One, two and four instances of inventory, one and two gateways, on a stack of its own.
+	@$(PYTHON) -m bench.scale
+
+profile: install ## Where a running service spends its CPU: SERVICE=gateway SECONDS=20 CLIENTS=32; LOAD=0 adds no load, NATIVE=1 shows C.
+	@$(PYTHON) -m bench.profile --service $(or $(SERVICE),gateway) --seconds $(or $(SECONDS),20) --clients $(or $(CLIENTS),32) $(if $(filter 0,$(LOAD)),--no-load) $(if $(NATIVE),--native)
 
 lock: ## Resolve pyproject.toml into requirements.lock (needs uv).
 	uv pip compile pyproject.toml --all-extras --generate-hashes --no-header --python-version 3.11 -o requirements.lock

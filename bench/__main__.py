@@ -1,4 +1,4 @@
-"""Entry point of `python -m bench`: arguments in, tables and a JSON file out."""
+"""Entry point of `python -m bench`: arguments in, tables, a JSON file and a report out."""
 
 from __future__ import annotations
 
@@ -8,44 +8,51 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 
-from bench import facts, load, rush, seed
+from bench import facts, report, seed, suite
+from bench.configuration import configuration, unsafe
+from bench.ground import Ground
 from bench.hot_row import SCRIPT
 from bench.progress import Screen
-from bench.settings import DEFAULTS, LoadSettings, SettingsError, parse
-from bench.stack import Stack, StackMissing, find
+from bench.scenarios import SCENARIOS, chosen
+from bench.scrape import Scraper
+from bench.settings import DEFAULTS, RunSettings, SettingsError, parse
+from bench.stack import StackMissing, find
+from bench.table import render
+from bench.tables import verdict_table
+from bench.verdict import verdicts
 from bench.workload import WorkloadError
 from deploy.local.settings import SettingsError as LauncherSettingsError
+from deploy.local.settings import load as launcher_settings
 
 EXIT_OFF, EXIT_UNABLE = 1, 2
 INTERRUPTED = 130
 
-DESCRIPTION = """\
-Measure the running stack (make up) with one canonical workload, and check every answer.
+DESCRIPTION = f"""\
+Measure the running stack (make up), every scenario or those of --only, and check every answer.
+--quick takes about 3 minutes, --full about 20 with medians of 3 rounds. Scenarios:
 
-load (default)
-  Closed loop: so many keep-alive connections, each sends POST /api/ota/reserve for 1 unit of
-  one hot product and goes on when it is answered. Beside it in the same run: a bare aiohttp
-  echo, and pgbench updating one hot row on the same PostgreSQL. At the end the stock must have
-  fallen by exactly the accepted units.
-rush
-  400 clients at once, 10 units each, 2000 units: exactly 200 may win. Once per `make reset`.
+{chr(10).join(f"  {each.name:<15} {each.about}" for each in SCENARIOS)}
 """
 EPILOG = f"""\
-The figures: req/s and latency as clients see them inside the measured window (warm-up left
-out); CPU is what each process used per request, from /proc. Generator and stack share the
-machine, so look at CPU per request first: it is what a larger machine scales by.
+The figures: a second and latency as clients see them inside the measured window (warm-up left
+out); CPU is what each process used per request, from /proc; batches and write times are the
+services' own metrics. Generator and stack share the machine, so look at CPU per request first:
+it is what a larger machine scales by.
 
 SQL compared with: {SCRIPT.strip()}
+The usual way: bench/usual_way.py
 
-The first run loads deploy/seed/bench.toml (a partner whose limit is above any load) and
+The first run loads deploy/seed/bench.toml (partners whose limits are above any load) and
 deploy/seed/bench_catalogue.toml (products 900-903 and 910 in a channel of their own). Holds of a
-run last a day; `make reset` removes all of it. Results are kept in bench/results/ as JSON. Ends
-with 1 when an answer was wrong or a unit is missing, with 2 when it could not be run.
+run last a day and stay in memory as long; `make reset` removes all of it. Results are kept in
+bench/results/: a JSON file, and a folder with report.md and its plots. Ends with 1 when an answer
+was wrong, a unit is missing or a request had two effects, with 2 when it could not be run.
 """
 
 
@@ -57,12 +64,19 @@ def arguments() -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kind", nargs="?", choices=("load", "rush"), default="load")
+    kind = parser.add_mutually_exclusive_group()
+    for name in ("quick", "full"):
+        kind.add_argument(
+            f"--{name}", dest="bench", action="store_const", const=name, help=f"as BENCH={name}"
+        )
+    parser.set_defaults(bench=os.environ.get("BENCH", ""))
     for name, text in (
-        ("clients", "numbers of clients, one step each"),
+        ("only", "scenarios by name, separated by commas"),
+        ("rounds", "how often everything is measured; medians are reported"),
+        ("clients", "numbers of connections of `reserve`, one step each"),
+        ("products", "products of `reserve` that take turns, such as 900,901,902,903"),
         ("seconds", "length of a step's measured window"),
         ("warm-up-seconds", "time before it"),
-        ("products", "products that take turns, such as 900,901,902,903 for all partitions"),
     ):
         variable = f"BENCH_{name.replace('-', '_').upper()}"
         parser.add_argument(
@@ -74,52 +88,100 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def bench(*, kind: str, settings: LoadSettings, screen: Screen) -> int:
+async def bench(*, settings: RunSettings, screen: Screen) -> int:
     """Prepare, measure, report; return the exit code. Raises StackMissing, WorkloadError."""
+    scenarios = chosen(settings.only)
     started_at = datetime.now(UTC)
     machine, commit = facts.machine(), facts.commit()
-    stack = await find()
+    stack, launcher = await find(), launcher_settings(process_environment=os.environ)
     timeout = aiohttp.ClientTimeout(total=seed.REQUEST_TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         inventory = seed.Inventory(http=http, base_url=f"http://{stack.partner}")
-        screen.progress("looking for the benchmark's partner and products")
+        screen.progress("looking for the benchmark's partners and products")
         if await seed.ensure(stack=stack, inventory=inventory):
-            screen.line("Loaded the benchmark's partner and products.")
-        screen.line(headline(machine=machine, commit=commit))
-        screen.line()
-        passed, figures = await _measure(
-            kind=kind, stack=stack, inventory=inventory, settings=settings, screen=screen
+            screen.line("Loaded the benchmark's partners and products.")
+        configured = await configuration(stack=stack, settings=launcher)
+        show_configuration(screen, configured, machine=machine, commit=commit)
+        ops = {name: str(address) for name, address in launcher.ops.items()}
+        ground = Ground(
+            stack=stack,
+            inventory=inventory,
+            settings=settings,
+            screen=screen,
+            scraper=Scraper(ops, http),
+            run_id=secrets.token_hex(4),
         )
+        outcome = await suite.run(ground=ground, scenarios=scenarios)
+    found = verdicts(outcome.rows)
+    conclude(screen, outcome, found)
+    wrong = unsafe(configured)
+    for text in wrong:
+        screen.line(f"✗ not the production configuration: {text}")
+    kind = "full" if settings.full else "quick"
     result = {
         "kind": kind,
+        "passed": outcome.passed and not wrong,
         "started_at": started_at.isoformat(timespec="seconds"),
+        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,
         "machine": machine,
-        **figures,
+        "configuration": configured,
+        "settings": asdict(settings),
+        "rows": [row.as_json() for row in outcome.rows],
+        "rounds": [[row.as_json() for row in each] for each in outcome.rounds],
+        "checks": [asdict(check) for check in outcome.checks],
+        "memory": outcome.memory,
+        "verdicts": [
+            {"asked": each.asked.what, "measured": each.measured, "verdict": each.word}
+            for each in found
+        ],
     }
     path = facts.save(result=result, kind=kind, at=started_at)
-    verdict = "✓ all right" if passed else "✗ NOT all right"
-    screen.line(f"{verdict}; written to {facts.shown(path)}")
-    return 0 if passed else EXIT_OFF
-
-
-async def _measure(
-    *, kind: str, stack: Stack, inventory: seed.Inventory, settings: LoadSettings, screen: Screen
-) -> tuple[bool, dict[str, Any]]:
-    # Fresh idempotency keys each run: a repeated one would only measure replays.
-    run_id = secrets.token_hex(4)
-    if kind == "rush":
-        rushed = await rush.measure(stack=stack, inventory=inventory, screen=screen, run_id=run_id)
-        load.show(screen, [rushed.step], names=load.COLUMNS)
-        for text, passed in rushed.checks():
-            screen.line(f"{'✓' if passed else '✗'} {text}")
-        return rushed.passed, rush.as_json(rushed)
-    loaded = await load.measure(
-        stack=stack, inventory=inventory, settings=settings, screen=screen, run_id=run_id
+    written = report.write(
+        facts.folder(kind=kind, at=started_at),
+        outcome=outcome,
+        verdicts=found,
+        scenarios=scenarios,
+        facts={
+            "measured": f"{started_at:%Y-%m-%d %H:%M} UTC, {kind}, rounds: {settings.rounds}",
+            "on": headline(machine=machine, commit=commit),
+        },
+        configuration=configured,
     )
-    for line in load.remarks(loaded):
-        screen.line(line)
-    return loaded.passed, load.as_json(loaded, settings=settings)
+    screen.line(
+        f"{'✓ all right' if result['passed'] else '✗ NOT all right'}; "
+        f"written to {facts.shown(path)} and {facts.shown(written)}"
+    )
+    return 0 if result["passed"] else EXIT_OFF
+
+
+def show_configuration(
+    screen: Screen,
+    configured: Mapping[str, Any],
+    *,
+    machine: Mapping[str, Any],
+    commit: Mapping[str, Any],
+) -> None:
+    """Say on what and with what is measured."""
+    screen.line(headline(machine=machine, commit=commit))
+    for name, value in configured.items():
+        screen.line(f"  {name}: {value}")
+    screen.line()
+
+
+def conclude(screen: Screen, outcome: suite.Outcome, found: list[Any]) -> None:
+    """Write what the run says as a whole."""
+    header, rows = verdict_table([each for each in found if each.measured is not None])
+    if rows:
+        screen.line("Asked and measured:")
+        screen.line(render(header=header, rows=rows))
+        screen.line()
+    for text in outcome.memory:
+        screen.line(f"  memory, {text}")
+    for check in outcome.checks:
+        screen.line(f"{'✓' if check.passed else '✗'} {check.text}")
+    for fault in outcome.faults:
+        screen.line(f"✗ {fault}")
 
 
 def headline(*, machine: Mapping[str, Any], commit: Mapping[str, Any]) -> str:
@@ -137,7 +199,7 @@ def main() -> int:
     screen = Screen(out=sys.stdout, terminal=sys.stdout.isatty())
     try:
         settings = parse({name: getattr(given, _attribute(name)) for name in DEFAULTS})
-        return asyncio.run(bench(kind=given.kind, settings=settings, screen=screen))
+        return asyncio.run(bench(settings=settings, screen=screen))
     except (SettingsError, LauncherSettingsError, StackMissing, WorkloadError) as error:
         screen.line(f"✗ {error}")
         return EXIT_UNABLE

@@ -38,6 +38,13 @@ def commit() -> dict[str, Any]:
     return {"id": head, "changed_files": None if changes is None else bool(changes)}
 
 
+def folder(*, kind: str, at: datetime) -> Path:
+    """Make and return a run's folder in bench/results/."""
+    path = RESULTS / f"{at:%Y%m%dT%H%M%SZ}-{kind}"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def save(*, result: Mapping[str, Any], kind: str, at: datetime) -> Path:
     """Write *result* as JSON into bench/results/ and return the file."""
     RESULTS.mkdir(exist_ok=True)

@@ -23,6 +23,12 @@ SCRIPT = "UPDATE hot_row SET taken = taken + 1 WHERE id = 1 RETURNING taken;\n"
 POSTGRES_HOMES = Path("/usr/lib/postgresql")
 CONNECT_TIMEOUT_S = 10
 EXTRA_TIME_S = 30
+CLIENTS = (1, 8, 32, 128)
+CONNECTIONS_LEFT = 5
+_FREE = """
+    SELECT current_setting('max_connections')::int
+           - current_setting('superuser_reserved_connections')::int - count(*)
+      FROM pg_stat_activity WHERE backend_type = 'client backend'"""
 
 _TPS = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 _LATENCY = re.compile(r"^latency average = ([0-9.]+) ms", re.MULTILINE)
@@ -89,6 +95,18 @@ async def prepare(*, admin_dsn: str) -> str:
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise HotRowError(f"the database for pgbench can't be made: {error}") from error
     return dsn
+
+
+async def free_connections(*, dsn: str) -> int:
+    """Return how many clients the server would still take; raises HotRowError."""
+    try:
+        own = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        try:
+            return int(await own.fetchval(_FREE)) - CONNECTIONS_LEFT
+        finally:
+            await own.close()
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise HotRowError(f"the database for pgbench can't be read: {error}") from error
 
 
 async def run(*, pgbench: Path, dsn: str, clients: int, seconds: int) -> HotRow:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 HEAD_BYTES_MAX = 65_536
@@ -17,6 +17,9 @@ HEAD_BYTES_MAX = 65_536
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 _RESERVATION_ID = re.compile(rb'"reservation_id": ?"(res_[0-7][0-9A-HJKMNP-TV-Z]{25})"')
+_ORDER_ID = re.compile(rb'"order_id": ?"([^"]{1,64})"')
+_ETAG = re.compile(rb"\r\netag:[ \t]*([^\r]+)\r\n", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,5})[ \t]*\r\n", re.IGNORECASE)
 _CODE = re.compile(rb'"code": ?"([A-Z_]{1,64})"')
 NO_BODY = frozenset((204, 304))
 
@@ -31,11 +34,27 @@ class Response:
 
     status: int
     body: bytes
+    head: bytes = field(default=b"", compare=False)
 
     def reservation_id(self) -> str | None:
         """Return the reservation id in the body, None if there is none of the right form."""
         found = _RESERVATION_ID.search(self.body)
         return found.group(1).decode() if found else None
+
+    def order_id(self) -> str | None:
+        """Return the order id in the body, None if there is none."""
+        found = _ORDER_ID.search(self.body)
+        return found.group(1).decode() if found else None
+
+    def etag(self) -> bytes | None:
+        """Return what the answer's ETag header says, None without one."""
+        found = _ETAG.search(self.head)
+        return found.group(1) if found else None
+
+    def retry_after_s(self) -> float | None:
+        """Return for how long the server asks to wait before a repeat, None if it does not."""
+        found = _RETRY_AFTER.search(self.head)
+        return float(found.group(1)) if found else None
 
     def word(self) -> str:
         """Return status and error word, such as ``409 SOLD_OUT``."""
@@ -67,7 +86,30 @@ def parse_response(received: bytes) -> Response | None:
         return None
     if len(received) > end:
         raise MalformedResponse(f"{len(received) - end} bytes after the answer")
-    return Response(status, received[body_start:end])
+    return Response(status, received[body_start:end], received[: head_end + 2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where requests go, and the key they carry."""
+
+    host: str
+    port: int
+    api_key: str
+
+    def bare(self, method: str, path: str, *, headers: bytes = b"") -> bytes:
+        """Return a request without a body; *headers* are whole lines."""
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
+            f"X-API-Key: {self.api_key}\r\n"
+        )
+        return head.encode("ascii") + headers + b"\r\n"
+
+    def post(self, path: str, body: Mapping[str, Any]) -> RequestTemplate:
+        """Prepare a JSON POST."""
+        return RequestTemplate.post(
+            host=self.host, port=self.port, path=path, api_key=self.api_key, body=body
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

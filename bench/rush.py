@@ -1,91 +1,94 @@
-"""The rush: 400 clients at once want 10 units each of a pool of 2000. Exactly 200 may win."""
+"""The rush: 10,000 clients at once want one unit each of a pool of 2,000. Exactly 2,000 may win."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import asyncio
+import sys
+from dataclasses import dataclass, replace
 
-from bench.closed_loop import CREATED
-from bench.generator import Plan
-from bench.load import RESERVE_PATH
-from bench.progress import Screen
-from bench.seed import Inventory
-from bench.settings import (
-    PARTNER_KEY,
-    RUSH_POOL_UNITS,
-    RUSH_PRODUCT,
-    RUSH_QUANTITY,
-    RUSH_REQUESTS,
-)
-from bench.stack import Stack, StackMissing
-from bench.workload import Step, run
+from bench.ground import Ground
+from bench.ledger import Ledger
+from bench.row import Row, row_of
+from bench.settings import CHANNEL, RUSH_POOL_UNITS, RUSH_PRODUCT
+from bench.stack import StackMissing
+from bench.tally import CREATED
+from bench.workload import Step
+from deploy.local.settings import CHECKOUT
 
+CLIENTS = 10_000
+CONNECTIONS = 4_000
+UNITS = RUSH_POOL_UNITS
 SOLD_OUT = "409 SOLD_OUT"
-WINNERS = RUSH_POOL_UNITS // RUSH_QUANTITY
+SEEN_S = 1.0
+COMMAND_TIMEOUT_S = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RushResult:
-    """What came of the rush."""
+@dataclass(frozen=True, slots=True)
+class Rush:
+    """Sells out a pool that is filled up before, so that it can be run again."""
 
-    step: Step
-    left: int
-
-    def checks(self) -> list[tuple[str, bool]]:
-        """Return what must be true, and whether it is."""
-        refused = self.step.outcomes.get(SOLD_OUT, 0)
-        unexpected = self.step.unexpected(expected=frozenset({CREATED, SOLD_OUT}))
-        losers = RUSH_REQUESTS - WINNERS
-        return [
-            (f"{WINNERS} reserves accepted (was {self.step.accepted})", self._accepted_right()),
-            (f"{losers} refused with {SOLD_OUT} (was {refused})", refused == losers),
-            (f"no other answer (was {unexpected or 'none'})", not unexpected),
-            (f"0 units left (was {self.left})", self.left == 0),
-        ]
-
-    @property
-    def passed(self) -> bool:
-        """Say whether all checks hold."""
-        return all(passed for _, passed in self.checks())
-
-    def _accepted_right(self) -> bool:
-        return self.step.accepted == WINNERS and not self.step.unresolved
-
-
-async def measure(*, stack: Stack, inventory: Inventory, screen: Screen, run_id: str) -> RushResult:
-    """Run the rush once; raises StackMissing when the pool is not full, WorkloadError."""
-    available = (await inventory.available())[RUSH_PRODUCT]
-    if available != RUSH_POOL_UNITS:
-        raise StackMissing(
-            f"product {RUSH_PRODUCT} has {available} units left instead of {RUSH_POOL_UNITS}: "
-            "a rush can be run once, `make reset` makes it possible again"
-        )
-    plan = Plan(
-        host=stack.partner.connect_host,
-        port=stack.partner.port,
-        path=RESERVE_PATH,
-        api_key=PARTNER_KEY,
-        bodies=({"product_id": RUSH_PRODUCT, "quantity": RUSH_QUANTITY},),
-        key_prefix=f"rush-{run_id}",
-        clients=(RUSH_REQUESTS,),
-        warm_up_s=0,
-        seconds=0,
-        requests=RUSH_REQUESTS,
+    name: str = "rush"
+    about: str = (
+        f"{CLIENTS:,} clients at once over {CONNECTIONS:,} connections, {UNITS:,} units;"
+        " latency until a client's final answer, Retry-After followed."
     )
-    steps = await run(plan=plan, pids=stack.pids, progress=screen.progress)
-    return RushResult(step=steps[0], left=(await inventory.available())[RUSH_PRODUCT])
+    once: bool = False
+
+    async def measure(self, ground: Ground) -> list[Row]:
+        """See `bench.ground.Scenario`."""
+        ledger = Ledger(ground.stack.admin_dsn)
+        ground.screen.progress(f"rush, filling product {RUSH_PRODUCT} up to {UNITS} units")
+        before = await ledger.standing()
+        await allot(before.out[RUSH_PRODUCT] + UNITS)
+        await asyncio.sleep(SEEN_S)
+        plan = ground.plan(
+            bodies=({"product_id": RUSH_PRODUCT, "quantity": 1},),
+            clients=(CONNECTIONS,),
+            requests=CLIENTS,
+            rush=True,
+        )
+        (step,) = await ground.load(plan)
+        row = row_of(
+            step,
+            scenario=self.name,
+            label=f"{CLIENTS:,} clients",
+            counted="final answers",
+            expected=frozenset({CREATED, SOLD_OUT}),
+        )
+        left = (await ledger.standing()).left[RUSH_PRODUCT]
+        figures = {**row.figures, "seconds": step.window_s, "units left": left}
+        return [replace(row, figures=figures, faults=(*row.faults, *faults(step, left=left)))]
 
 
-def as_json(result: RushResult) -> dict[str, Any]:
-    """Return the result for the JSON file."""
-    return {
-        "passed": result.passed,
-        "settings": {
-            "requests": RUSH_REQUESTS,
-            "quantity": RUSH_QUANTITY,
-            "pool_units": RUSH_POOL_UNITS,
-        },
-        "checks": [{"check": text, "passed": passed} for text, passed in result.checks()],
-        "rush": asdict(result.step),
-        "left": result.left,
-    }
+def faults(step: Step, *, left: int) -> list[str]:
+    """Return what is not as it must be after a rush, besides answers of another kind."""
+    found = []
+    if step.accepted != UNITS:
+        found.append(f"{step.accepted:,} clients won instead of {UNITS:,}")
+    refused = step.outcomes.get(SOLD_OUT, 0)
+    if refused != CLIENTS - UNITS:
+        found.append(f"{refused:,} clients were told SOLD_OUT instead of {CLIENTS - UNITS:,}")
+    if left:
+        found.append(f"{left} units are left instead of none")
+    return found
+
+
+async def allot(units: int) -> None:
+    """Set the rush's pool to *units* as an operator does; raises StackMissing."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.local.console", "stock", "allot"),
+        *(str(RUSH_PRODUCT), CHANNEL, str(units), "--as", "bench"),
+        cwd=CHECKOUT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            out, _ = await process.communicate()
+    except TimeoutError as error:
+        raise StackMissing("ota-admin stock allot did not end") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise StackMissing(f"ota-admin stock allot failed: {out.decode(errors='replace')[-500:]}")

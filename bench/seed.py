@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.settings import PARTNER_KEY, RUSH_PRODUCT, SPREAD_PRODUCTS
+from bench.settings import PARTNER_KEY, RUSH_PRODUCT, SECOND_PARTNER_KEY, SPREAD_PRODUCTS
 from bench.stack import Stack, StackMissing
 
 SEEDS = Path(__file__).parents[1] / "deploy" / "seed"
@@ -27,10 +27,10 @@ class Inventory:
         self._http = http
         self._url = f"{base_url}/api/ota/inventory"
 
-    async def read(self) -> tuple[int, dict[str, Any]]:
+    async def read(self, *, api_key: str = PARTNER_KEY) -> tuple[int, dict[str, Any]]:
         """Return status and body for the benchmark's products; raises StackMissing."""
         query = {"product_ids": ",".join(map(str, PRODUCTS))}
-        headers = {"X-API-Key": PARTNER_KEY}
+        headers = {"X-API-Key": api_key}
         try:
             async with self._http.get(self._url, params=query, headers=headers) as response:
                 body = await response.json(content_type=None)
@@ -46,13 +46,18 @@ class Inventory:
             raise StackMissing(f"{self._url} answers {status} without the benchmark's products")
         return {product: int(figures[str(product)]) for product in PRODUCTS}
 
-    async def is_seeded(self) -> bool:
-        """Say whether partner and products are there."""
+    async def has_products(self) -> bool:
+        """Say whether the first partner and its products are there."""
         status, body = await self.read()
         capacities = {
             row.get("product_id"): row.get("capacity", 0) for row in body.get("inventory", [])
         }
         return status == 200 and all(capacities.get(product) for product in PRODUCTS)
+
+    async def is_seeded(self) -> bool:
+        """Say whether partners and products are there."""
+        second, _ = await self.read(api_key=SECOND_PARTNER_KEY)
+        return second == 200 and await self.has_products()
 
 
 async def ensure(*, stack: Stack, inventory: Inventory) -> bool:
@@ -62,13 +67,14 @@ async def ensure(*, stack: Stack, inventory: Inventory) -> bool:
     """
     if await inventory.is_seeded():
         return False
-    await stack.console("inventory", "load-catalogue", str(CATALOGUE_FILE))
+    if not await inventory.has_products():
+        await stack.console("inventory", "load-catalogue", str(CATALOGUE_FILE))
     await stack.console("gateway", "load-partners", str(PARTNERS_FILE))
     deadline = time.monotonic() + SEEN_TIMEOUT_S
     while not await inventory.is_seeded():
         if time.monotonic() >= deadline:
             raise StackMissing(
-                f"the gateway does not show partner and products after {SEEN_TIMEOUT_S} s"
+                f"the gateway does not show partners and products after {SEEN_TIMEOUT_S} s"
             )
         await asyncio.sleep(0.25)
     return True

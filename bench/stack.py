@@ -27,9 +27,12 @@ class StackMissing(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A running stack; *pids* may lack processes that do not run here."""
+    """A running stack of *checkout*; *pids* may lack processes that do not run here."""
 
+    checkout: Path
+    data_dir: Path
     partner: Address
+    ops: Mapping[str, Address]
     admin_dsn: str
     postgres_bin: Path | None
     pids: Mapping[str, int]
@@ -38,22 +41,36 @@ class Stack:
     async def console(self, service: str, *words: str) -> None:
         """Run a service's console command to its end; raises StackMissing when it fails."""
         await _output(
-            console_command(service=service),
+            self.command(service),
             *words,
-            environment=own_environment(environment=self.environment, service=service, owner=False),
+            cwd=self.checkout,
+            environment=self.environment_of(service),
         )
 
+    def command(self, service: str) -> str:
+        """Return the service's console command."""
+        return str(self.checkout / ".venv" / "bin" / Path(console_command(service=service)).name)
 
-async def find() -> Stack:
-    """Return the running stack; raises StackMissing, deploy.local.settings.SettingsError."""
-    settings = load(process_environment=os.environ)
+    def environment_of(self, service: str) -> dict[str, str]:
+        """Return what one service is told."""
+        return own_environment(environment=self.environment, service=service, owner=False)
+
+
+async def find(*, checkout: Path = CHECKOUT, environment: Mapping[str, str] | None = None) -> Stack:
+    """Return the running stack of *checkout*, under our own environment unless another is given.
+
+    Raises StackMissing, deploy.local.settings.SettingsError.
+    """
+    told = os.environ if environment is None else environment
+    settings = load(process_environment=told, checkout=checkout)
     kept = dotenv_values(settings.data_dir / "secrets.env", interpolate=False)
     secrets = {name: text for name, text in kept.items() if text}
     if not all(name in secrets for name in credentials.names()):
         raise StackMissing("the launcher has not made this stack's secrets yet: run `make up`")
     status = json.loads(
         await _output(
-            *(sys.executable, "-m", "deploy.local", "status"),
+            *(_python(checkout), "-m", "deploy.local", "status"),
+            cwd=checkout,
             environment={**settings.environment, "FORMAT": "json"},
         )
     )
@@ -61,6 +78,9 @@ async def find() -> Stack:
         raise StackMissing(f"the stack is {status.get('phase')}: run `make up`")
     password = secrets[credentials.SUPERUSER_PASSWORD]
     return Stack(
+        checkout=checkout,
+        data_dir=settings.data_dir,
+        ops=settings.ops,
         partner=settings.partner,
         admin_dsn=f"postgresql://postgres:{password}@{settings.postgres}/postgres",
         postgres_bin=settings.postgres_bin,
@@ -87,13 +107,17 @@ def _environment(settings: Settings, secrets: Mapping[str, str]) -> dict[str, st
     }
 
 
-async def _output(*argv: str, environment: Mapping[str, str]) -> str:
+def _python(checkout: Path) -> str:
+    return sys.executable if checkout == CHECKOUT else str(checkout / ".venv" / "bin" / "python")
+
+
+async def _output(*argv: str, cwd: Path, environment: Mapping[str, str]) -> str:
     """Run a program to its end and return what it printed; raises StackMissing when it fails."""
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
             env=dict(environment),
-            cwd=CHECKOUT,
+            cwd=cwd,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -9,7 +9,7 @@ Cell = str | int | float | None
 
 def render(*, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """Return a table with a rule under its header; None is shown as a dash."""
-    texts = [[_text(cell) for cell in row] for row in rows]
+    texts = [[text_of(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
     numeric = [
         any(isinstance(row[index], int | float) for row in rows) for index in range(len(header))
@@ -26,7 +26,8 @@ def render(*, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     return "\n".join([line(header), rule, *map(line, texts)])
 
 
-def _text(cell: Cell) -> str:
+def text_of(cell: Cell) -> str:
+    """Return a cell as it is shown; None is a dash."""
     if cell is None:
         return "–"
     if isinstance(cell, float):

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.cpu import per_answer_us, used
-from bench.generator import Plan, target_of
+from bench.cpu import database_of, per_answer_us, used
+from bench.due import HOLDS
+from bench.due import faults as due_faults
 from bench.hot_row import HotRow, HotRowError, find_pgbench, parse_output
-from bench.load import Conservation, step_table
-from bench.rush import SOLD_OUT, RushResult
-from bench.settings import LoadSettings, SettingsError, parse
+from bench.rush import CLIENTS as RUSH_CLIENTS
+from bench.rush import SOLD_OUT, UNITS
+from bench.rush import faults as rush_faults
+from bench.scenarios import SCENARIOS, chosen
+from bench.scrape import Reading, between, sums
+from bench.settings import RunSettings, SettingsError, parse
 from bench.stack import pids_of
 from bench.table import render
 from bench.workload import Step, step_of
@@ -57,29 +61,45 @@ def test_table() -> None:
     assert expected == render(header=("name", "n", "ms"), rows=rows)
 
 
-def test_step_table() -> None:
-    """A step's line has its throughput and its four latencies."""
-    text = step_table([step(outcomes={"201": 500})])
-    assert ["8", "1,000", "1.25", "12.5", "125", "1,250"] == text.splitlines()[2].split()
-
-
 def test_settings_by_default() -> None:
-    """Nothing given is the canonical workload."""
-    expected = LoadSettings(clients=(1, 8, 32, 128), seconds=8, warm_up_s=2, products=(900,))
-    assert expected == parse({})
-    assert expected == parse({"BENCH_CLIENTS": " ", "BENCH_SECONDS": ""})
+    """Nothing given is the quick run; full is longer, and three rounds."""
+    quick = parse({})
+    expected = RunSettings(
+        full=False, rounds=1, clients=(1, 8, 32, 128, 256), seconds=2, warm_up_s=1, products=(900,)
+    )
+    assert expected == quick == parse({"BENCH": "quick", "BENCH_CLIENTS": " ", "BENCH_SECONDS": ""})
+    full = parse({"BENCH": "full"})
+    assert (True, 3, 8, 2) == (full.full, full.rounds, full.seconds, full.warm_up_s)
 
 
 def test_settings_given() -> None:
     """Lists are separated by commas; a product counts once."""
-    expected = LoadSettings(clients=(4, 2), seconds=1, warm_up_s=0, products=(901, 900))
     given = {
         "BENCH_CLIENTS": "4, 2",
         "BENCH_SECONDS": "1",
         "BENCH_WARM_UP_SECONDS": "0",
         "BENCH_PRODUCTS": "901,900,901",
+        "BENCH_ROUNDS": "5",
+        "BENCH_ONLY": "reserve, rush",
     }
+    expected = RunSettings(
+        full=False,
+        rounds=5,
+        clients=(4, 2),
+        seconds=1,
+        warm_up_s=0,
+        products=(901, 900),
+        only=("reserve", "rush"),
+    )
     assert expected == parse(given)
+
+
+def test_scenarios_are_chosen_by_name() -> None:
+    """They keep their order; without names it is all of them; another name is refused."""
+    assert ["reserve", "rush"] == [each.name for each in chosen(["rush", "reserve"])]
+    assert list(SCENARIOS) == chosen([])
+    with pytest.raises(SettingsError, match="mixed"):
+        chosen(["mixt"])
 
 
 @pytest.mark.parametrize(
@@ -92,6 +112,8 @@ def test_settings_given() -> None:
         ("BENCH_SECONDS", "0"),
         ("BENCH_SECONDS", "1.5"),
         ("BENCH_PRODUCTS", "106"),
+        ("BENCH_ROUNDS", "0"),
+        ("BENCH", "long"),
     ],
 )
 def test_settings_refused(name: str, text: str) -> None:
@@ -143,37 +165,78 @@ def test_cpu_per_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "accepted", "unresolved", "expected"),
+    ("outcomes", "accepted", "left", "expected"),
     [
-        (100, 90, 10, 0, True),
-        (100, 91, 10, 0, False),
-        (100, 89, 10, 0, False),
-        (100, 89, 10, 1, True),
-        (100, 88, 10, 1, False),
+        ({"201": 2000, SOLD_OUT: 8000}, 2000, 0, []),
+        (
+            {"201": 2001, SOLD_OUT: 7999},
+            2001,
+            0,
+            [
+                "2,001 clients won instead of 2,000",
+                "7,999 clients were told SOLD_OUT instead of 8,000",
+            ],
+        ),
+        ({"201": 2000, SOLD_OUT: 8000}, 2000, 1, ["1 units are left instead of none"]),
     ],
 )
-def test_conservation(
-    before: int, after: int, accepted: int, unresolved: int, expected: bool
-) -> None:
-    """The stock falls by what was accepted; only unknown outcomes leave room, for themselves."""
-    kept = Conservation(before=before, after=after, accepted=accepted, unresolved=unresolved)
-    assert expected is kept.holds
+def test_rush(outcomes: dict[str, int], accepted: int, left: int, expected: list[str]) -> None:
+    """Exactly 2,000 win, 8,000 hear that it is sold out, and nothing is left."""
+    assert (2000, 10_000) == (UNITS, RUSH_CLIENTS)
+    assert expected == rush_faults(step(outcomes=outcomes, accepted=accepted), left=left)
+
+
+def test_due() -> None:
+    """All are released, and none early."""
+    assert [] == due_faults([0.1] * HOLDS, accepted=HOLDS)
+    expected = [
+        "only 2 of 5,000 holds were placed in time",
+        "1 of 2 holds were released in 20 s",
+        "a hold was released 0.500 s early",
+    ]
+    assert expected == due_faults([-0.5], accepted=2)
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "accepted", "left", "expected"),
+    ("title", "expected"),
     [
-        ({"201": 200, SOLD_OUT: 200}, 200, 0, True),
-        ({"201": 201, SOLD_OUT: 199}, 201, 0, False),
-        ({"201": 199, SOLD_OUT: 201}, 199, 10, False),
-        ({"201": 200, SOLD_OUT: 199, "503 NOT_EXECUTED": 1}, 200, 0, False),
-        ({"201": 200, SOLD_OUT: 200}, 200, 10, False),
+        ("postgres: ota_inventory_app ota_inventory 127.0.0.1(40000) idle", "ota_inventory"),
+        ("postgres: walwriter ", "server"),
+        ("postgres: autovacuum worker ota_gateway", "server"),
+        ("/usr/lib/postgresql/15/bin/postgres -D data", "server"),
     ],
 )
-def test_rush(outcomes: dict[str, int], accepted: int, left: int, expected: bool) -> None:
-    """Exactly 200 win, 200 hear that it is sold out, and nothing is left."""
-    result = RushResult(step=step(outcomes=outcomes, accepted=accepted), left=left)
-    assert expected is result.passed
+def test_a_backend_is_counted_to_its_database(title: str, expected: str) -> None:
+    """What serves all databases is the server's."""
+    assert expected == database_of(title)
+
+
+def test_metrics_between_two_readings() -> None:
+    """Labels are added up; counters become a rate, histograms a rate and a mean."""
+    text = """\
+# TYPE ota_commands_total counter
+ota_commands_total{outcome="a"} 3.0
+ota_commands_total{outcome="b"} 4.0
+# TYPE ota_batch_messages histogram
+ota_batch_messages_bucket{le="+Inf"} 2.0
+ota_batch_messages_count 2.0
+ota_batch_messages_sum 10.0
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 9.0
+"""
+    before = sums(text)
+    expected = {
+        "ota_commands_total": 7.0,
+        "ota_batch_messages_count": 2.0,
+        "ota_batch_messages_sum": 10.0,
+    }
+    assert expected == before
+    after = {**before, "ota_batch_messages_count": 6.0, "ota_batch_messages_sum": 30.0}
+    found = between(
+        Reading(at=1.0, values={"inventory": before}),
+        Reading(at=3.0, values={"inventory": after, "gateway": after}),
+    )
+    assert {"inventory": {"ota_batch_messages/s": 2.0, "ota_batch_messages mean": 5.0}} == found
 
 
 def test_process_ids_from_the_status() -> None:
@@ -188,20 +251,3 @@ def test_process_ids_from_the_status() -> None:
         ],
     }
     assert {"postgres": 11, "gateway": 12} == pids_of(status)
-
-
-def test_products_take_turns() -> None:
-    """A plan with several bodies has a request template for each."""
-    plan = Plan(
-        host="127.0.0.1",
-        port=1,
-        path="/x",
-        api_key="key",
-        bodies=({"product_id": 900}, {"product_id": 901}),
-        key_prefix="run",
-        clients=(1,),
-        warm_up_s=0,
-        seconds=1,
-    )
-    texts = [template.request("k") for template in target_of(plan).templates]
-    assert [b"900" in texts[0], b"901" in texts[1]] == [True, True]

@@ -10,8 +10,10 @@ from bench.seed import CATALOGUE_FILE, PARTNERS_FILE
 from bench.settings import (
     CHANNEL,
     PARTNER_KEY,
+    PARTNERS,
     RUSH_POOL_UNITS,
     RUSH_PRODUCT,
+    SECOND_PARTNER_KEY,
     SPREAD_PRODUCTS,
 )
 
@@ -48,7 +50,9 @@ def test_own_pools() -> None:
     assert RUSH_POOL_UNITS == rush["units"]
 
 
-def test_own_partner() -> None:
-    """The partner has the key that the benchmark sends, and a channel of its own."""
-    (partner,) = read(PARTNERS_FILE)["partners"]
-    assert ([PARTNER_KEY], CHANNEL) == (partner["keys"], partner["channel"])
+def test_own_partners() -> None:
+    """The partners have the keys that the benchmark sends, and a channel of their own."""
+    partners = read(PARTNERS_FILE)["partners"]
+    assert list(PARTNERS) == [each["partner_id"] for each in partners]
+    assert [[PARTNER_KEY], [SECOND_PARTNER_KEY]] == [each["keys"] for each in partners]
+    assert {CHANNEL} == {each["channel"] for each in partners}

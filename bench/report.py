@@ -1,0 +1,67 @@
+"""The report of a run: Markdown with plots as SVG files beside it, nothing loaded from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import plots
+from bench.ground import Scenario
+from bench.suite import Outcome
+from bench.table import Cell, text_of
+from bench.tables import tables, verdict_table
+from bench.verdict import Verdict
+
+
+def write(
+    folder: Path,
+    *,
+    outcome: Outcome,
+    verdicts: Sequence[Verdict],
+    scenarios: Sequence[Scenario],
+    facts: Mapping[str, str],
+    configuration: Mapping[str, Any],
+) -> Path:
+    """Write report.md and its plots into *folder*; return the report."""
+    drawn = plots.draw(folder, outcome.rows)
+    lines = ["# Benchmark", "", *(f"- {name}: {value}" for name, value in facts.items()), ""]
+    lines += _verdict(outcome)
+    lines += ["## Asked and measured", "", *markdown(*verdict_table(verdicts)), ""]
+    lines += [f"![{title}]({file})" for file, title in drawn.items()]
+    lines += ["", "## Configuration", ""]
+    lines += markdown(("", ""), [[name, str(value)] for name, value in configuration.items()])
+    for scenario in scenarios:
+        rows = [row for row in outcome.rows if row.scenario == scenario.name]
+        lines += ["", f"## {scenario.name}", "", scenario.about, ""]
+        for header, cells in tables(rows):
+            lines += [*markdown(header, cells), ""]
+        lines += [f"- {row.label}: {text}" for row in rows for text in (*row.notes, *row.faults)]
+    if outcome.memory:
+        lines += ["", "## Memory", "", *(f"- {text}" for text in outcome.memory)]
+    report = folder / "report.md"
+    report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return report
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
+    """Return a Markdown table's lines."""
+    return [
+        f"| {' | '.join(header)} |",
+        f"|{'---|' * len(header)}",
+        *(
+            f"| {' | '.join(text_of(cell).replace('|', '&#124;') for cell in row)} |"
+            for row in rows
+        ),
+    ]
+
+
+def _verdict(outcome: Outcome) -> list[str]:
+    marks = {True: "✓", False: "✗"}
+    return [
+        f"## {'Every check holds' if outcome.passed else 'NOT all right'}",
+        "",
+        *(f"- {marks[check.passed]} {check.text}" for check in outcome.checks),
+        *(f"- ✗ {fault}" for fault in outcome.faults),
+        "",
+    ]
