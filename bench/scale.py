@@ -14,10 +14,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+import aiohttp
+
 from bench import facts, probe
 from bench.instances import Instances, owners, running
+from bench.ledger import Ledger
 from bench.own_stack import fresh_stack
 from bench.progress import Screen
+from bench.seed import Inventory
 from bench.settings import HOT_PRODUCT, SPREAD_PRODUCTS
 from bench.stack import Stack, StackMissing
 from bench.table import Cell, render
@@ -27,6 +31,8 @@ from deploy.local.settings import Address, SettingsError
 SHAPES = ((1, 1), (2, 1), (4, 1), (1, 2), (2, 2), (4, 2))
 LOADS = (("four products", SPREAD_PRODUCTS), ("hot product", (HOT_PRODUCT,)))
 CLIENTS = (32, 128)
+SPREAD_UNITS = len(SPREAD_PRODUCTS) * 100_000_000  # deploy/seed/bench_catalogue.toml
+FIGURES_S = 2.0
 EXIT_OFF, EXIT_UNABLE, INTERRUPTED = 1, 2, 130
 CREATED = frozenset({"201"})
 SHOWN = ("gateway", "inventory", "reservation", "fulfillment", "kafka", "postgres", GENERATOR)
@@ -80,6 +86,7 @@ async def scale(*, given: argparse.Namespace, screen: Screen) -> bool:
     machine, commit = facts.machine(), facts.commit()
     figures: list[Figure] = []
     faults: list[str] = []
+    accepted = 0
     async with fresh_stack(name="scale", screen=screen) as (_, stack):
         await probe.prepare(stack=stack)
         for inventories, gateways in given.shapes:
@@ -95,6 +102,8 @@ async def scale(*, given: argparse.Namespace, screen: Screen) -> bool:
                         for word, count in unexpected(steps).items():
                             faults.append(f"{shape}, {load}: {count} answers were {word!r}")
                         figures.append(together(steps, shape=(inventories, gateways), load=load))
+                        accepted += sum(step.accepted for step in steps)
+                faults += await disagreements(stack, instances, accepted=accepted)
     text = report(figures)
     screen.line()
     screen.line(text)
@@ -113,6 +122,27 @@ async def scale(*, given: argparse.Namespace, screen: Screen) -> bool:
     page.write_text(f"# Scale-out\n\n```\n{text}\n```\n", encoding="utf-8")
     screen.line(f"written to {facts.shown(path)} and {facts.shown(page)}")
     return not faults
+
+
+async def disagreements(stack: Stack, instances: Instances, *, accepted: int) -> list[str]:
+    """Return where the ledger is not what clients were told, or a gateway not what it says.
+
+    *accepted* are all units since the data was fresh.
+    """
+    left = (await Ledger(stack.admin_dsn).standing()).left
+    missing = SPREAD_UNITS - sum(left[product] for product in SPREAD_PRODUCTS)
+    found = [] if missing == accepted else [f"{missing:,} units are gone, {accepted:,} were taken"]
+    await asyncio.sleep(FIGURES_S)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+        for partner in instances.partners:
+            shown = await Inventory(http=http, base_url=f"http://{partner}").available()
+            found += [
+                f"the gateway at {partner} shows {shown[product]:,} of product {product}, "
+                f"the ledger has {left[product]:,}"
+                for product in SPREAD_PRODUCTS
+                if shown[product] != left[product]
+            ]
+    return found
 
 
 async def _load(
