@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pydantic import TypeAdapter
 
@@ -12,6 +12,7 @@ from libs.events.contracts.inventory import PoolFigures
 from libs.events.envelope import Actor, Envelope, Position
 from libs.events.messages import MESSAGES
 from libs.events.registry import Unreadable
+from libs.kernel.values import dataclass
 
 Headers = list[tuple[str, bytes]]
 
@@ -43,7 +44,7 @@ def encode(
         ("ce_source", b"/ota/" + envelope.source.encode()),
         type_header,
         version_header,
-        ("ce_time", envelope.time.isoformat().encode()),
+        _time_header(envelope.time),
         _CONTENT,
         ("ce_correlationid", envelope.correlation_id.encode()),
         ("ce_causationid", envelope.causation_id.encode()),
@@ -64,8 +65,20 @@ def encode(
     if envelope.replayed:
         headers.append(("ce_replayed", b"1"))
     if figures is not None:
-        headers.append(("ce_figures", _FIGURES.dump_json(figures)))
+        headers.append(_figures_header(figures))
     return headers, MESSAGES.write(envelope.data) if body is None else body
+
+
+@lru_cache(maxsize=16)
+def _time_header(time: datetime) -> tuple[str, bytes]:
+    """What one batch leads to has one time."""
+    return ("ce_time", time.isoformat().encode())
+
+
+@lru_cache(maxsize=16)
+def _figures_header(figures: PoolFigures) -> tuple[str, bytes]:
+    """All answers of one batch tell the same of a pool."""
+    return ("ce_figures", _FIGURES.dump_json(figures))
 
 
 def record_id(headers: Iterable[tuple[str, bytes]]) -> str:
@@ -85,27 +98,28 @@ def decode(
     `Uninteresting`. Raises Unreadable; never anything else, whatever the bytes.
     """
     try:
-        if interests is not None:
-            kind = next((raw for name, raw in headers if name == "ce_type"), b"").decode()
-            if kind and kind not in interests:
-                return _skim(kind, headers)
-        found = {name: raw.decode() for name, raw in headers}
+        found = dict(headers)
+        kind = found.get("ce_type", b"").decode()
+        if interests is not None and kind and kind not in interests:
+            return _skim(kind, found)
         version = int(found["ce_dataversion"])
-        data = MESSAGES.read(name=found["ce_type"], version=version, body=value or b"")
-        position = found.get("ce_position")
+        data = MESSAGES.read(name=kind, version=version, body=value or b"")
+        traceparent = found.get("traceparent")
+        fingerprint = found.get("ce_fingerprint")
         reply_to = found.get("ce_replyto")
+        position = found.get("ce_position")
         return Envelope(
-            id=found["ce_id"],
-            source=found["ce_source"].removeprefix("/ota/"),
-            time=_instant(found["ce_time"]),
+            id=found["ce_id"].decode(),
+            source=found["ce_source"].decode().removeprefix("/ota/"),
+            time=_instant(found["ce_time"].decode()),
             data=data,
-            correlation_id=found["ce_correlationid"],
-            causation_id=found["ce_causationid"],
+            correlation_id=found["ce_correlationid"].decode(),
+            causation_id=found["ce_causationid"].decode(),
             actor=_actor(found),
-            traceparent=found.get("traceparent"),
-            fingerprint=found.get("ce_fingerprint"),
+            traceparent=traceparent.decode() if traceparent is not None else None,
+            fingerprint=fingerprint.decode() if fingerprint is not None else None,
             reply_to=int(reply_to) if reply_to is not None else None,
-            position=parse_position(position) if position is not None else None,
+            position=parse_position(position.decode()) if position is not None else None,
             replayed="ce_replayed" in found,
         )
     except Unreadable:
@@ -114,22 +128,17 @@ def decode(
         raise Unreadable(f"no message of ours: {type(error).__name__} {error}") from error
 
 
-def _skim(kind: str, headers: Sequence[tuple[str, bytes]]) -> Envelope:
+def _skim(kind: str, found: Mapping[str, bytes]) -> Envelope:
     """Return as much as a reader needs to count a record and forget it."""
-    id = position = ""
-    for name, raw in headers:
-        if name == "ce_id":
-            id = raw.decode()
-        elif name == "ce_position":
-            position = raw.decode()
+    position = found.get("ce_position")
     return Envelope(
-        id=id,
+        id=found.get("ce_id", b"").decode(),
         source="",
         time=_NEVER,
         data=Uninteresting(kind),
         correlation_id="",
         causation_id="",
-        position=parse_position(position) if position else None,
+        position=parse_position(position.decode()) if position else None,
     )
 
 
@@ -153,8 +162,12 @@ def _instant(text: str) -> datetime:
     return instant
 
 
-def _actor(found: dict[str, str]) -> Actor | None:
+def _actor(found: Mapping[str, bytes]) -> Actor | None:
     partner_id = found.get("ce_partnerid")
     if partner_id is None:
         return None
-    return Actor(partner_id=partner_id, key_id=found["ce_keyid"], request_id=found["ce_requestid"])
+    return Actor(
+        partner_id=partner_id.decode(),
+        key_id=found["ce_keyid"].decode(),
+        request_id=found["ce_requestid"].decode(),
+    )

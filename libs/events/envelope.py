@@ -7,8 +7,9 @@ get lost on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from libs.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from libs.events.envelope import Position
 
@@ -35,9 +36,15 @@ def chain_hash(
             type,
             str(version),
             subject,
-            decided_at.astimezone(UTC).isoformat(timespec="microseconds"),
+            _text(decided_at),
             meta,
             data,
         )
     )
     return hashlib.sha256(previous + text.encode()).digest()
+
+
+@lru_cache(maxsize=16)
+def _text(decided_at: datetime) -> str:
+    """All events of a batch have the same time."""
+    return decided_at.astimezone(UTC).isoformat(timespec="microseconds")

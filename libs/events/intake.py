@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 import structlog
@@ -15,11 +17,11 @@ import structlog
 from libs.events import codec
 from libs.events.behaviour import Behaviour
 from libs.events.contracts.reservation import ExpireReservation
-from libs.events.envelope import Envelope
+from libs.events.envelope import Envelope, Position
 from libs.events.messages import COMMANDS, MESSAGES
 from libs.events.ports import GapReader, Halted, Head, InputPosition, Outgoing, Publisher, Received
 from libs.events.registry import Unreadable
-from libs.events.topics import BY_NAME, DEAD_LETTERS
+from libs.events.topics import BY_NAME, DEAD_LETTERS, Topic
 
 log = structlog.get_logger()
 
@@ -108,73 +110,72 @@ class Intake:
     async def admit(self, received: Sequence[Received]) -> list[Envelope]:
         """Return the messages to decide; raises Halted for another service's unreadable event."""
         messages: list[Envelope] = []
+        for name, records in groupby(received, key=attrgetter("topic")):
+            messages += await self._admit(BY_NAME[name], list(records))
+        return messages
+
+    async def _admit(self, topic: Topic, received: Sequence[Received]) -> list[Envelope]:
+        """Admit what has come in one topic; its position moves once, at the end."""
+        messages: list[Envelope] = []
+        events = topic.poison == "halt"  # only these have positions of ours
+        before = self.at(topic.name)
+        generation, seq = before.generation, before.seq
         for record in received:
-            message = await self._read(record)
-            before = self.at(record.topic)
-            generation, seq = before.generation, before.seq
-            events = BY_NAME[record.topic].poison == "halt"  # only these have positions of ours
-            position = message.position if message is not None and events else None
-            if position is not None and position.seq <= seq:
-                message = None
-            elif position is not None:
-                messages += await self._fill(record.topic, position.seq)
+            try:
+                message = self._read(record, parks=not events)
+            except Unreadable as error:
+                if events:
+                    raise Halted(f"{topic.name} offset {record.offset}: {error}") from error
+                await self.park(topic.name, record.headers, record.value, str(error))
+                continue
+            if events and (position := message.position) is not None:
+                if position.seq <= seq:
+                    continue
+                if position.seq > seq + 1:
+                    missing = await self._fetch(topic.name, after=seq, until=position.seq)
+                    messages += self._interesting(missing)
                 generation, seq = position.generation, position.seq
-            after = InputPosition(
-                log_epoch=record.log_epoch,
-                offset=record.offset,
-                record_id=message.id if message is not None else codec.record_id(record.headers),
-                generation=generation,
-                seq=seq,
-            )
-            self._move(record.topic, after)
-            if message is None or isinstance(message.data, codec.Uninteresting):
+            if isinstance(message.data, codec.Uninteresting):
                 continue
             if is_request(message) and self._stale(message, record.appended_at):
                 self._watch.dropped_stale()
                 continue
             messages.append(message)
+        after = InputPosition(
+            log_epoch=record.log_epoch,
+            offset=record.offset,
+            record_id=codec.record_id(record.headers),
+            generation=generation,
+            seq=seq,
+        )
+        self._move(topic.name, after)
         return messages
 
-    async def _read(self, record: Received) -> Envelope | None:
-        parks = BY_NAME[record.topic].poison == "park"
-        interests = self._behaviour.interests
-        try:
-            message = codec.decode(record.headers, record.value, interests=interests)
-            if parks and isinstance(message.data, codec.Uninteresting):
-                raise Unreadable(f"{message.data.name} is no command that is decided here")
-            return message
-        except Unreadable as error:
-            if not parks:
-                raise Halted(f"{record.topic} offset {record.offset}: {error}") from error
-            await self.park(record.topic, record.headers, record.value, str(error))
-            return None
+    def _read(self, record: Received, *, parks: bool) -> Envelope:
+        message = codec.decode(record.headers, record.value, interests=self._behaviour.interests)
+        if parks and isinstance(message.data, codec.Uninteresting):
+            raise Unreadable(f"{message.data.name} is no command that is decided here")
+        return message
 
     def _stale(self, message: Envelope, appended_at: datetime) -> bool:
         return self._now() - min(message.time, appended_at) > COMMAND_AGE_MAX
 
-    async def _fill(self, topic: str, seq: int) -> list[Envelope]:
-        """Return the events between the last one taken from *topic* and *seq*."""
-        before = self.at(topic)
-        filled: list[Envelope] = []
-        while before.seq + 1 < seq:
-            page = await self._gaps.fetch(
-                topic,
-                self._partition,
-                after_seq=before.seq,
-                limit=min(GAP_PAGE, seq - before.seq - 1),
-            )
+    async def _fetch(self, topic: str, *, after: int, until: int) -> list[Envelope]:
+        """Return the events of *topic* between two positions, from their owner."""
+        fetched: list[Envelope] = []
+        while after + 1 < until:
+            limit = min(GAP_PAGE, until - after - 1)
+            page = await self._gaps.fetch(topic, self._partition, after_seq=after, limit=limit)
             if not page:
-                raise Halted(f"{topic}: events {before.seq + 1}..{seq - 1} are nowhere to be found")
-            for event in page:
-                position = event.position
-                assert position is not None, "stored events have positions"
-                before = replace(before, generation=position.generation, seq=position.seq)
-                if MESSAGES.message_of(event.data).name in self._behaviour.interests:
-                    filled.append(event)
+                raise Halted(f"{topic}: events {after + 1}..{until - 1} are nowhere to be found")
+            fetched += page
+            after = _position(page[-1]).seq
             self._watch.filled_gap(len(page))
-        if before is not self.at(topic):
-            self._move(topic, before)
-        return filled
+        return fetched
+
+    def _interesting(self, events: Sequence[Envelope]) -> list[Envelope]:
+        interests = self._behaviour.interests
+        return [each for each in events if MESSAGES.message_of(each.data).name in interests]
 
     async def check_sources(self) -> list[Envelope]:
         """Now and then ask the owners of our inputs whether Kafka has kept something from us.
@@ -187,13 +188,17 @@ class Intake:
         missing: list[Envelope] = []
         for topic in self._behaviour.event_inputs:
             seen = self._owner_seqs.get(topic.name, 0)
-            if self.at(topic.name).seq < seen:
-                missing += await self._fill(topic.name, seen + 1)
+            before = self.at(topic.name)
+            if before.seq < seen:
+                fetched = await self._fetch(topic.name, after=before.seq, until=seen + 1)
+                last = _position(fetched[-1])
+                self._move(topic.name, replace(before, generation=last.generation, seq=last.seq))
+                missing += self._interesting(fetched)
             self._owner_seqs[topic.name] = await self._gaps.head(topic.name, self._partition)
         return missing
 
     async def park(
-        self, topic: str, headers: codec.Headers, value: bytes | None, reason: str
+        self, topic: str, headers: Sequence[tuple[str, bytes]], value: bytes | None, reason: str
     ) -> None:
         """Put a record into the dead letters as it came; only then may its position move."""
         why = [("x-dlq-reason", reason.encode()), ("x-dlq-topic", topic.encode())]
@@ -208,3 +213,8 @@ class Intake:
             await acknowledged
         self._watch.parked(topic)
         log.error("message.parked", topic=topic, partition=self._partition, reason=reason)
+
+
+def _position(event: Envelope) -> Position:
+    assert event.position is not None, "stored events have positions"
+    return event.position

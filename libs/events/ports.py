@@ -7,13 +7,13 @@ real ones, `libs.events.memory` is the twin that passes the same behaviour suite
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from libs.events.codec import Headers
 from libs.events.envelope import Envelope, Position
 from libs.kernel.state import Change, State
+from libs.kernel.values import dataclass
 
 
 class Fenced(Exception):
@@ -162,7 +162,7 @@ class Received:
     log_epoch: int
     offset: int
     appended_at: datetime
-    headers: Headers
+    headers: Sequence[tuple[str, bytes]]
     value: bytes | None
 
 

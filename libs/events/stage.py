@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from libs.events.behaviour import Behaviour
@@ -16,6 +16,7 @@ from libs.events.messages import MESSAGES
 from libs.events.ports import AnswerRow, EventRow, Head
 from libs.events.stored import meta_of
 from libs.kernel.state import State
+from libs.kernel.values import dataclass
 
 RECENT_ANSWERS_MAX = 20_000
 

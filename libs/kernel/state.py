@@ -9,8 +9,9 @@ be written to the entity tables: they are the snapshot (ADR 5).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
+
+from libs.kernel.values import dataclass
 
 
 class Entity(Protocol):
@@ -28,7 +29,7 @@ class Entity(Protocol):
 
 
 E = TypeVar("E", bound=Entity)
-_Entities = dict[type[Entity], dict[str, Entity]]
+_Entities = dict[object, dict[str, Entity]]  # by class
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +47,28 @@ class State:
         self.partition = partition
         self._committed: _Entities = {}
         self._loaded: _Entities = {}
-        self._staged: dict[tuple[type[Entity], str], Change] = {}
+        self._staged: dict[tuple[object, str], Change] = {}
 
     def get(self, kind: type[E], key: str) -> E | None:
         """Return the entity as of now, staged changes included; None if it is not in memory."""
-        of = cast(type[Entity], kind)
-        change = self._staged.get((of, key))
-        if change is not None:
-            return cast(E, change.entity)
-        return cast("E | None", self._known(of, key))
+        change = self._staged.get((kind, key))
+        entity = change.entity if change is not None else self._known(kind, key)
+        return cast("E | None", entity)
 
-    def _known(self, kind: type[Entity], key: str) -> Entity | None:
-        found = self._committed.get(kind, {}).get(key)
-        return found if found is not None else self._loaded.get(kind, {}).get(key)
+    def _known(self, kind: object, key: str) -> Entity | None:
+        for known in (self._committed, self._loaded):
+            of_kind = known.get(kind)
+            if of_kind is not None and (found := of_kind.get(key)) is not None:
+                return found
+        return None
 
     def all(self, kind: type[E]) -> Iterable[E]:
         """Return every committed entity of a kind."""
-        return cast(Iterable[E], self._committed.get(cast(type[Entity], kind), {}).values())
+        return cast(Iterable[E], self._committed.get(kind, {}).values())
 
     def count(self, kind: type[E]) -> int:
         """Return how many committed entities of a kind there are."""
-        return len(self._committed.get(cast(type[Entity], kind), {}))
+        return len(self._committed.get(kind, {}))
 
     def put(self, entity: Entity) -> None:
         """Stage a new or changed entity."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from libs.events.contracts.inventory import Sealed
 from libs.kernel.catalogue import Entitlement
 from libs.kernel.pricing import PriceLine
+from libs.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
 from libs.kernel.catalogue import Catalogue, PriceRules
+from libs.kernel.values import dataclass
 
 ReleaseReason = Literal["cancelled", "expired"]
 

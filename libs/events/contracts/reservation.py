@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
 from libs.events.contracts.inventory import Sealed
 from libs.kernel.catalogue import PriceRules
 from libs.kernel.pricing import PriceLine
+from libs.kernel.values import dataclass
 
 # Commands
 

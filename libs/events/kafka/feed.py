@@ -261,7 +261,7 @@ class KafkaFeed:
                     log_epoch=self._log_epochs[topic],
                     offset=record.offset,
                     appended_at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-                    headers=list(record.headers),
+                    headers=record.headers,
                     value=record.value,
                 )
             )

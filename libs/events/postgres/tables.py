@@ -73,7 +73,7 @@ class Table:
             if adapter is None:
                 lists.append([getattr(entity, column) for entity in entities])
             else:
-                lists.append([_text(adapter, getattr(entity, column)) for entity in entities])
+                lists.append(_texts(adapter, [getattr(entity, column) for entity in entities]))
         return lists
 
     def entity(self, row: Row) -> Entity:
@@ -108,5 +108,14 @@ def _bare(hint: Any) -> Any:
     return hint
 
 
-def _text(adapter: TypeAdapter[Any], value: object) -> str | None:
-    return None if value is None else adapter.dump_json(value).decode()
+def _texts(adapter: TypeAdapter[Any], values: Sequence[object]) -> list[str | None]:
+    """Return values as JSON; a batch often has one and the same value in each row."""
+    texts: list[str | None] = []
+    last: object = None
+    text: str | None = None
+    for value in values:
+        if value is not last:
+            text = None if value is None else adapter.dump_json(value).decode()
+            last = value
+        texts.append(text)
+    return texts

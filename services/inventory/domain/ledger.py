@@ -6,7 +6,7 @@ nor sold. Entities are also rows (ADR 5): a field is a column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -25,6 +25,7 @@ from libs.events.contracts.inventory import (
 from libs.events.envelope import Position
 from libs.kernel.catalogue import Catalogue, PriceRules
 from libs.kernel.state import State
+from libs.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -15,6 +15,7 @@ from libs.events.contracts.reservation import (
 )
 from libs.kernel.catalogue import PriceRules
 from libs.kernel.state import State
+from libs.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
