@@ -88,14 +88,17 @@ class Scrambler:
     ROUNDS = 8
 
     def __init__(self, *, key: bytes, purpose: str, size: int) -> None:
-        self._key = hmac.digest(key, purpose.encode(), "sha256")
+        own = hmac.digest(key, purpose.encode(), "sha256")
+        # With key and round taken in already: a copy goes on from there.
+        self._begun = [hmac.new(own, bytes([index]), "sha256") for index in range(self.ROUNDS)]
         self._size = size
         self._half = ((size - 1).bit_length() + 1) // 2
         self._mask = (1 << self._half) - 1
 
     def _round(self, index: int, value: int) -> int:
-        digest = hmac.digest(self._key, bytes([index]) + value.to_bytes(8, "big"), "sha256")
-        return int.from_bytes(digest[:8], "big") & self._mask
+        code = self._begun[index].copy()
+        code.update(value.to_bytes(8, "big"))
+        return int.from_bytes(code.digest()[:8], "big") & self._mask
 
     def scramble(self, n: int) -> int:
         """Return the number that stands for *n*; raises ValueError outside the range."""
