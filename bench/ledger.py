@@ -25,14 +25,14 @@ _SINCE = (
 _HOLDS = f"""
     SELECT count(*), count(DISTINCT e.data ->> 'reservation_id'),
            count(DISTINCT e.meta ->> 'correlation_id')
-      FROM event e {_SINCE} WHERE e.type = $3 AND e.meta ->> 'partner_id' = ANY($4)"""
+      FROM read_v1.event e {_SINCE} WHERE e.type = $3 AND e.meta ->> 'partner_id' = ANY($4)"""
 _EXPIRED = f"""
     SELECT o.product_id, sum(o.quantity)::bigint
-      FROM event e {_SINCE} JOIN hold o ON o.reservation_id = e.data ->> 'reservation_id'
+      FROM read_v1.event e {_SINCE} JOIN hold o ON o.reservation_id = e.data ->> 'reservation_id'
      WHERE e.type = $3 AND e.data ->> 'reason' = 'expired' AND o.channel = $4 GROUP BY 1"""
 _LATE = f"""
     SELECT extract(epoch FROM e.decided_at - o.expires_at)::float8
-      FROM event e {_SINCE} JOIN hold o ON o.reservation_id = e.data ->> 'reservation_id'
+      FROM read_v1.event e {_SINCE} JOIN hold o ON o.reservation_id = e.data ->> 'reservation_id'
      WHERE e.type = $3 AND o.expires_at = $4"""
 
 

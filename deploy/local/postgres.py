@@ -36,9 +36,12 @@ SERVER_SETTINGS: Final[Mapping[str, str]] = {
     # Truth lives here: an answer that was given is on the disk.
     "fsync": "on",
     "synchronous_commit": "on",
-    "shared_buffers": "128MB",
+    # Ids are spread at random over their indexes: those of the last days should stay in memory.
+    "shared_buffers": "512MB",
     "max_connections": "100",
-    "max_wal_size": "512MB",
+    # At 3,500 reserves a second 512 MB would mean a checkpoint each 15 s, and after each one
+    # every page that is touched is written in full.
+    "max_wal_size": "2GB",
     # Statements are short and many; compiling them would cost more than running them.
     "jit": "off",
     # A stalled writer must not hold its partition's head row for longer than callers wait.

@@ -92,7 +92,7 @@ async def test_a_repeat_does_nothing(databases: Databases, service: str) -> None
     sets = [EVENT_LOG, MigrationSet(name=service, folder=MIGRATIONS[service])]
     assert () == await migrate(owner_dsn, sets=sets, log=structlog.get_logger())
     assert before == await catalogue(connection)
-    assert [("events", 1), (service, 1)] == [tuple(row)[:2] for row in before[0]][:2]
+    assert {("events", 1), (service, 1)} <= {tuple(row)[:2] for row in before[0]}
     await connection.close()
 
 

@@ -48,7 +48,7 @@ _EVENT_FIELDS = {
     "hash": "bytea",
 }
 _ANSWER_FIELDS = {
-    "command_id": "text",
+    "command_id": "uuid",
     "fingerprint": "text",
     "type": "text",
     "version": "smallint",
@@ -244,24 +244,23 @@ def _statement(parts: Sequence[str], tables: Mapping[type, Table]) -> str:
         if part == "events":
             columns, types = list(_EVENT_FIELDS), list(_EVENT_FIELDS.values())
             fixed = {"partition": "$1", "generation": "$4", "epoch": "$2", "decided_at": "$6"}
-            casts, table, conflict = {"meta": "json", "data": "json"}, "event", ""
+            table, conflict = "event", ""
         elif part == "answers":
             columns, types = list(_ANSWER_FIELDS), list(_ANSWER_FIELDS.values())
             fixed = {"partition": "$1", "decided_at": "$6"}
-            casts, table, conflict = {"command_id": "uuid", "answer": "json"}, "recorded_answer", ""
+            table, conflict = "recorded_answer", ""
         else:
             kind, table = part.split(":")
             declared = by_name[table]
             columns, types = list(declared.columns), list(declared.types)
             fixed = {"partition": "$1"}
-            casts = {column: "json" for column in columns if declared.is_json(column)}
             conflict = ""
             if kind == "update":
                 assignments = ", ".join(f"{c} = EXCLUDED.{c}" for c in columns if c != declared.key)
                 conflict = f" ON CONFLICT ({declared.key}) DO UPDATE SET {assignments}"
         arrays = ", ".join(f"${number + n}::{sql}[]" for n, sql in enumerate(types))
         number += len(types)
-        values = [f"u.{c}::{casts[c]}" if c in casts else f"u.{c}" for c in columns]
+        values = [f"u.{c}" for c in columns]
         ctes.append(
             f"part{index} AS (INSERT INTO {table} ({', '.join([*fixed, *columns])})"
             f" SELECT {', '.join([*fixed.values(), *values])}"

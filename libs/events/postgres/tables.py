@@ -38,7 +38,7 @@ class Row(Protocol):
 
 
 class Table:
-    """The table of one kind of entity.
+    """The table of one kind of entity; what is no plain column is kept as JSON, in text.
 
     *key* is its primary key column, *kept_where* the SQL condition of rows that
     belong into memory; entities whose key column is named otherwise than in their
@@ -60,10 +60,6 @@ class Table:
             if sql is None:
                 self._json[column] = TypeAdapter(hints[column])
             self.types.append(sql or "text")
-
-    def is_json(self, column: str) -> bool:
-        """Whether a column holds a value as JSON."""
-        return column in self._json
 
     def arrays(self, entities: Sequence[Entity]) -> list[list[Any]]:
         """Return one list a column, for ``unnest``."""

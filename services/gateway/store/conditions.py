@@ -17,6 +17,12 @@ class Conditions:
     def __str__(self) -> str:
         return f"WHERE {' AND '.join(self._texts)}" if self._texts else ""
 
+    def further(self) -> Conditions:
+        """Return conditions for another part of the same statement: none yet, numbered on."""
+        part = Conditions()
+        part.values = self.values
+        return part
+
     def equal(self, column: str, value: object | None) -> None:
         """Ask for one value of a column."""
         if value is not None:
@@ -51,6 +57,10 @@ class Conditions:
         if place is not None:
             at, number = map(self._parameter, place)
             self._texts.append(f"({time}, {row_no}) < ({at}, {number})")
+
+    def first(self, rows: Slice) -> str:
+        """Return the LIMIT of a list that is one of several of which a slice is taken."""
+        return f"LIMIT {self._parameter(rows.offset + rows.limit)}"
 
     def limit(self, rows: Slice) -> str:
         """Return the LIMIT and OFFSET of a slice; call it last."""
