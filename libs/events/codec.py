@@ -145,7 +145,12 @@ def _skim(kind: str, found: Mapping[str, bytes]) -> Envelope:
 def figures_of(headers: Iterable[tuple[str, bytes]]) -> PoolFigures | None:
     """Return the figures that came with an answer, None if there are none."""
     raw = next((value for name, value in headers if name == "ce_figures"), None)
-    return _FIGURES.validate_json(raw) if raw is not None else None
+    return _figures(raw) if raw is not None else None
+
+
+@lru_cache(maxsize=16)
+def _figures(raw: bytes) -> PoolFigures:
+    return _FIGURES.validate_json(raw)
 
 
 def parse_position(text: str) -> Position:

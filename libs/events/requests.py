@@ -6,12 +6,12 @@ Deliberately without a driver: `libs.events.kafka.requests` speaks to the broker
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from libs.events.contracts.inventory import PoolFigures
 from libs.events.envelope import Actor, Position
+from libs.kernel.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

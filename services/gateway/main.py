@@ -40,7 +40,6 @@ from services.gateway.domain.directory import Event
 from services.gateway.domain.directory_decisions import Refused
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.http.access_log import ConsoleLines, JsonLines
-from services.gateway.http.api import DOCUMENT
 from services.gateway.http.assembly import Gateway, LimitRules, Ports, Secrets, assemble
 from services.gateway.http.connection import Bounds
 from services.gateway.http.internal_documents import document_routes
@@ -131,7 +130,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             port=settings.gateway_ops_port,
             registry=metrics.registry,
             # Asked for only when the gateway is there: it is put together below.
-            routes=document_routes(lambda: gateway.app[DOCUMENT].content),
+            routes=document_routes(lambda: gateway.api.document.content),
         )
         link = BrokerLink(
             bootstrap=settings.kafka_bootstrap,
@@ -200,7 +199,7 @@ def _put_together(settings: Settings, ports: Ports, metrics: Metrics) -> Gateway
 
 def _partner_server(settings: Settings, gateway: Gateway, metrics: Metrics) -> PartnerServer:
     return PartnerServer(
-        gateway.app,
+        gateway.api,
         refuser=gateway.edge,
         bounds=Bounds(
             connections_max=settings.connections_max,

@@ -148,7 +148,7 @@ async def open_door(
     metrics = Metrics(new_registry(), service="gateway", version="test")
     counter = itertools.count()
     server = PartnerServer(
-        world.gateway.app,
+        world.gateway.api,
         refuser=world.gateway.edge,
         bounds=limits or bounds(),
         metrics=metrics,

@@ -9,7 +9,7 @@ from typing import Any, cast
 from aiohttp import web
 from openapi_schema_validator import OAS30Validator
 
-from services.gateway.http.api import DOCUMENT
+from services.gateway.http.api import PartnerApi
 
 Json = dict[str, Any]
 
@@ -108,18 +108,21 @@ def described(content: bytes) -> Described:
 
 
 class Watch:
-    """Looks at every answer of an application, whoever asked; *faults* are what it found."""
+    """Looks at every answer of an API, whoever asked; *faults* are what it found."""
 
-    def __init__(self, app: web.Application) -> None:
+    def __init__(self, api: PartnerApi) -> None:
         self.faults: list[str] = []
-        self._described = described(app[DOCUMENT].content)
-        app.on_response_prepare.append(self._look)
+        self._described = described(api.document.content)
+        self._at = api.at
+        self._handle = api.handle
+        api.handle = self._look  # type: ignore[method-assign]  # seen by every server of it
 
-    async def _look(self, request: web.Request, answer: web.StreamResponse) -> None:
-        assert isinstance(answer, web.Response)
-        resource = request.match_info.route.resource
-        path = None if resource is None else resource.canonical
+    async def _look(self, request: web.BaseRequest) -> web.Response:
+        answer = await self._handle(request)
+        endpoint = self._at(request.rel_url.path_safe)[0].get(request.method)
+        path = None if endpoint is None else endpoint.path
         self.faults += self._described.faults(request.method, path, answer)
+        return answer
 
 
 def _described(method: str) -> str:

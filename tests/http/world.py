@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from aiohttp import ClientResponse
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import BaseTestServer, TestClient
 from multidict import CIMultiDict
 
 from libs.kernel.catalogue import (
@@ -31,6 +31,7 @@ from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.keyed_hash import KeyedHashes, api_key_hash
 from services.gateway.domain.partner import Caller, DirectoryContent
 from services.gateway.domain.records import NewKey, StoredKey
+from services.gateway.http.api import PartnerApi
 from services.gateway.http.assembly import Gateway, LimitRules, Ports, Secrets, assemble
 from tests.http.conformance import Watch
 from tests.http.market import Market
@@ -242,6 +243,17 @@ class Images:
         ]
 
 
+class ApiServer(BaseTestServer):
+    """Serves a partner API without the bounds of the real port."""
+
+    def __init__(self, api: PartnerApi) -> None:
+        super().__init__()
+        self._api = api
+
+    async def _make_runner(self, **_: object) -> web.ServerRunner:
+        return web.ServerRunner(self._api.server())
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """An answer with its body read."""
@@ -372,10 +384,10 @@ async def running_world(rules: LimitRules | None = None) -> AsyncIterator[World]
     await gateway.directory.refresh()
     gateway.catalogue.replace(CATALOGUE)
     await gateway.availability.load()
-    watch = Watch(gateway.app)
+    watch = Watch(gateway.api)
     leasing = asyncio.ensure_future(gateway.quotas.run())  # noqa: TID251
     try:
-        async with TestClient(TestServer(gateway.app)) as client:
+        async with TestClient(ApiServer(gateway.api)) as client:
             yield World(gateway, market, tables, client, monotonic, lines, quotas)
             assert not watch.faults, "\n".join(watch.faults)
     finally:

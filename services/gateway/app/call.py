@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from libs.events.requests import Reply
+from libs.kernel.values import dataclass
 from services.gateway.app.positions import Marks
 from services.gateway.domain.partner import Caller
 from services.gateway.domain.refusal import Refusal

@@ -39,6 +39,8 @@ def merged(first: Marks, second: Marks) -> Marks:
     """Return the highest mark of each place of both."""
     if not first:
         return second
+    if not second:
+        return first
     together = dict(first)
     for place, mark in second.items():
         if together.get(place, (0, 0)) < mark:
@@ -66,10 +68,11 @@ class PositionSeal:
         """Return *marks* as the value of ``OTA-Position``, the same for equal marks."""
         if not marks:
             return ""
-        entries = sorted(
+        entries = [
             _ENTRY.pack(_NUMBERS[source], partition, generation, seq)
             for (source, partition), (generation, seq) in marks.items()
-        )
+        ]
+        entries.sort()
         sealed = self._cipher.encrypt(b"".join(entries), [_VERSION])
         return urlsafe_b64encode(_VERSION + sealed).rstrip(b"=").decode()
 
@@ -111,10 +114,13 @@ class AnsweredPositions:
 
     def note(self, *, partner_id: str, reply: Reply) -> None:
         """Remember that *partner_id* was given *reply*."""
+        position = reply.position
+        if position.seq == 0:
+            return
         marks = self._by_partner.setdefault(partner_id, {})
-        for place, mark in mark_of(reply).items():
-            if marks.get(place, (0, 0)) < mark:
-                marks[place] = mark
+        place, mark = (reply.source, position.partition), (position.generation, position.seq)
+        if marks.get(place, (0, 0)) < mark:
+            marks[place] = mark
 
     def of(self, partner_id: str) -> Marks:
         """Return what *partner_id* was told here."""

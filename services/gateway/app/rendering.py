@@ -43,7 +43,10 @@ class TicketLike(Protocol):
 
 def instant(at: datetime) -> str:
     """Return an instant as ISO 8601 in UTC with ``Z``, always with six decimals."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    text = at.isoformat(timespec="microseconds")
+    if not text.endswith("+00:00"):
+        text = at.astimezone(UTC).isoformat(timespec="microseconds")
+    return text[:-6] + "Z"
 
 
 def snapshot(*, prices: PriceRules, captured_at: datetime) -> Json:

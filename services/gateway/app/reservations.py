@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from libs.events.requests import OutcomeUnknown, Reply
 from libs.events.topics import INVENTORY_COMMANDS, RESERVATION_COMMANDS
 from libs.kernel import ids
 from libs.kernel.catalogue import PoolPlan
+from libs.kernel.values import dataclass
 from services.gateway.app import refusals, rendering
 from services.gateway.app.call import Call, Outcome, Write
 from services.gateway.app.catalogue import CatalogueView

@@ -13,7 +13,12 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Literal
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True,
+    separators=(",", ":"),
+    ensure_ascii=False,
+    check_circular=False,  # what was parsed has no circles
+)
 
 ReferenceKind = Literal["payment", "customer"]
 

@@ -39,9 +39,12 @@ class JsonLines:
 
     def write(self, notes: Sequence[CallNote]) -> None:
         """Write a line for each call that is wanted."""
-        lines = [
-            to_json(_fields(note) | self._identity) for note in notes if wanted(note, self._which)
-        ]
+        lines = []
+        for note in notes:
+            if wanted(note, self._which):
+                fields = _fields(note)
+                fields.update(self._identity)
+                lines.append(to_json(fields))
         if lines:
             stream = sys.stdout if self._stream is None else self._stream
             stream.write(b"\n".join(lines).decode() + "\n")

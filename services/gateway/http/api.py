@@ -1,10 +1,9 @@
-"""The partner API as one aiohttp application."""
+"""The partner API: which endpoint a request is for, and what is said where there is none."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from collections.abc import Awaitable, Iterable
+from typing import Any
 
 from aiohttp import web
 
@@ -13,47 +12,70 @@ from services.gateway.http.edge import Edge
 from services.gateway.http.endpoint import Endpoint
 from services.gateway.http.reading import BODY_BYTES_MAX
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-DOCUMENT: web.AppKey[Document] = web.AppKey("document", Document)
-"""Under which an application keeps the document of its endpoints."""
+Methods = dict[str, Endpoint]
+"""The endpoints at one path, by their methods."""
 
 
-def partner_api(*, edge: Edge, endpoints: Iterable[Endpoint]) -> web.Application:
-    """Return the application that serves *endpoints* and the document of them."""
+class PartnerApi:
+    """Serves *endpoints* and the document of them.
 
-    @web.middleware
-    async def unmatched(request: web.Request, handler: Handler) -> web.StreamResponse:
-        error = request.match_info.http_exception
-        if error is None:
-            return await handler(request)
-        return await edge.refuse_unmatched(request, error)
-
-    endpoints = tuple(endpoints)
-    document = Document(endpoints)
-    app = web.Application(middlewares=[unmatched], client_max_size=BODY_BYTES_MAX)
-    app[DOCUMENT] = document
-    of_document = Endpoint(method="GET", path="/openapi.json", public=document.serve)
-    for endpoint in (*endpoints, of_document):
-        serve = partial(edge.serve, endpoint)
-        path = _apart(endpoint.path, [other.path for other in endpoints])
-        app.router.add_route(endpoint.method, path, serve)
-        if endpoint.method == "GET":
-            app.router.add_route("HEAD", path, serve)
-    return app
-
-
-def _apart(path: str, others: Iterable[str]) -> str:
-    """Let a variable part of *path* not match a word that another path has in its place.
-
-    So ``GET /reservations/cleanup`` is 405 and not a reservation that nobody knows.
+    A path that is written out goes before one with a variable part, whatever the method: so
+    ``GET /reservations/cleanup`` is 405 and not a reservation that nobody knows.
     """
-    before, variable, after = path.partition("{")
-    if not variable:
-        return path
-    tails = {other.removeprefix(before) for other in others if other.startswith(before)}
-    words = sorted(tail for tail in tails if tail and "{" not in tail and "/" not in tail)
-    if not words:
-        return path
-    name, end, rest = after.partition("}")
-    return f"{before}{{{name}:(?!(?:{'|'.join(map(re.escape, words))})$)[^/]+{end}{rest}"
+
+    def __init__(self, *, edge: Edge, endpoints: Iterable[Endpoint]) -> None:
+        endpoints = tuple(endpoints)
+        self.document = Document(endpoints)
+        self._edge = edge
+        self._plain: dict[str, Methods] = {}
+        self._variable: dict[tuple[str, str], Methods] = {}
+        of_document = Endpoint(method="GET", path="/openapi.json", public=self.document.serve)
+        for endpoint in (*endpoints, of_document):
+            self._add(endpoint)
+
+    def server(self) -> web.Server:
+        """Return aiohttp's side of a server of this API; needs a running event loop."""
+        return web.Server(lambda request: self.handle(request), request_factory=_request)
+
+    def handle(self, request: web.BaseRequest) -> Awaitable[web.Response]:
+        """Answer a request."""
+        methods, variable = self.at(request.rel_url.path_safe)
+        endpoint = methods.get(request.method)
+        if endpoint is None:
+            return self._edge.refuse_unmatched(request, allowed=sorted(methods))
+        return self._edge.serve(endpoint, request, variable)
+
+    def at(self, path: str) -> tuple[Methods, str | None]:
+        """Return what is at a path, nothing if none of ours, and its variable part."""
+        methods = self._plain.get(path)
+        if methods is not None:
+            return methods, None
+        for (before, after), methods in self._variable.items():
+            if path.startswith(before) and path.endswith(after):
+                variable = path[len(before) : len(path) - len(after)]
+                if variable and "/" not in variable:
+                    return methods, _unquoted(variable)
+        return {}, None
+
+    def _add(self, endpoint: Endpoint) -> None:
+        before, variable, rest = endpoint.path.partition("{")
+        if variable:
+            methods = self._variable.setdefault((before, rest.partition("}")[2]), {})
+        else:
+            methods = self._plain.setdefault(endpoint.path, {})
+        methods[endpoint.method] = endpoint
+        if endpoint.method == "GET":
+            methods["HEAD"] = endpoint
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, task.get_loop(), client_max_size=BODY_BYTES_MAX
+    )
+
+
+def _unquoted(variable: str) -> str:
+    """Undo what aiohttp leaves quoted in a path, so that it is split at real slashes only."""
+    if "%" not in variable:
+        return variable
+    return variable.replace("%2F", "/").replace("%25", "%")

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aiohttp import web
-
 from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.requests import CommandClient
 from libs.runtime.metrics import Metrics
@@ -31,7 +29,7 @@ from services.gateway.app.reservation_reads import HoldView, ReservationReads, R
 from services.gateway.app.reservations import QrImages, Reservations
 from services.gateway.app.sealing import KeyReader, Sealer
 from services.gateway.domain.keyed_hash import KeyedHashes
-from services.gateway.http.api import partner_api
+from services.gateway.http.api import PartnerApi
 from services.gateway.http.contract import contract_endpoints
 from services.gateway.http.edge import Edge
 from services.gateway.http.endpoint import Endpoint
@@ -92,7 +90,7 @@ class LimitRules:
 class Gateway:
     """The assembled gateway: the partner API, and what must be kept up to date beside it."""
 
-    app: web.Application
+    api: PartnerApi
     edge: Edge
     directory: Directory
     catalogue: CatalogueView
@@ -159,7 +157,7 @@ def assemble(
         pricing_window=limits.take_pricing,
     )
     return Gateway(
-        app=partner_api(edge=edge, endpoints=endpoints),
+        api=PartnerApi(edge=edge, endpoints=endpoints),
         edge=edge,
         directory=directory,
         catalogue=catalogue,

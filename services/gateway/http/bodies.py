@@ -63,12 +63,16 @@ def read_object(raw: bytes) -> dict[str, object] | Refusal:
     return body
 
 
-def _fields(value: object) -> int:
+def _fields(value: dict[str, object] | list[object]) -> int:
     if isinstance(value, dict):
-        return len(value) + sum(map(_fields, value.values()))
-    if isinstance(value, list):
-        return sum(map(_fields, value))
-    return 0
+        inner: Iterable[object] = value.values()
+        found = len(value)
+    else:
+        inner, found = value, 0
+    for each in inner:
+        if type(each) is dict or type(each) is list:
+            found += _fields(each)
+    return found
 
 
 class _RepeatedField(ValueError):

@@ -8,9 +8,8 @@ bottleneck.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import cast
 from uuid import UUID
 
 import structlog
@@ -89,9 +88,12 @@ class Edge:
         self._unmatched = Endpoint(method="", path="unmatched")
         self._unreadable = Endpoint(method="", path="unreadable")
 
-    async def serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
-        """Answer a request that a route has matched."""
+    async def serve(
+        self, endpoint: Endpoint, request: web.BaseRequest, path_id: str | None = None
+    ) -> web.Response:
+        """Answer a request for an endpoint; *path_id* is what its path has in the variable part."""
         exchange = self._begin(request, endpoint.query_names)
+        exchange.path_id = path_id
         content: Answer | Refusal
         try:
             content = await self._answer(endpoint, exchange)
@@ -110,17 +112,15 @@ class Edge:
         return self._end(endpoint, exchange, content)
 
     async def refuse_unmatched(
-        self, request: web.Request, error: web.HTTPException
+        self, request: web.BaseRequest, *, allowed: Sequence[str]
     ) -> web.Response:
-        """Answer a request that no route has matched."""
+        """Answer a request for no endpoint; *allowed* are the methods that the address takes."""
         exchange = self._begin(request)
-        allowed: dict[str, object] = {}
-        if isinstance(error, web.HTTPMethodNotAllowed):
-            allowed = {"allowed_methods": sorted(error.allowed_methods)}
+        if allowed:
             refusal = Refusal(
                 word="METHOD_NOT_ALLOWED",
-                detail=f"This address takes {', '.join(sorted(error.allowed_methods))}.",
-                extra=allowed,
+                detail=f"This address takes {', '.join(allowed)}.",
+                extra={"allowed_methods": allowed},
             )
         else:
             refusal = Refusal(word="NOT_FOUND", detail="There is nothing at this address.")
@@ -129,9 +129,9 @@ class Edge:
 
     def refuse(self, request: web.BaseRequest, refusal: Refusal) -> web.Response:
         """Answer a request that could not even be read; most of it is unknown then."""
-        return self._end(self._unreadable, self._begin(cast("web.Request", request)), refusal)
+        return self._end(self._unreadable, self._begin(request), refusal)
 
-    def _begin(self, request: web.Request, declared: frozenset[str] = frozenset()) -> Exchange:
+    def _begin(self, request: web.BaseRequest, declared: frozenset[str] = frozenset()) -> Exchange:
         return Exchange(
             request=request,
             request_id=headers.request_id(request.headers, random=self._random),
@@ -210,19 +210,19 @@ class Edge:
             if isinstance(body, Refusal):
                 return body
             exchange.body = body
-            given = set(request.headers.getall("Idempotency-Key", ()))
-            if len(given) > 1:
+            given = request.headers.getall(headers.IDEMPOTENCY_KEY, ())
+            if len(given) > 1 and len(set(given)) > 1:
                 return invalid_parameter("Idempotency-Key", "must be one key")
             exchange.idempotency_key = (
-                parse_key(given.pop()) if given else str(UUID(bytes=self._random(16), version=4))
+                parse_key(given[0]) if given else str(UUID(bytes=self._random(16), version=4))
             )
             if exchange.idempotency_key is None:
                 return invalid_parameter(
                     "Idempotency-Key", f"must have 1 to {LENGTH_MAX} visible characters"
                 )
-        told = request.headers.get("OTA-Position")
-        if told is not None:
-            marks = self._seal.decode_marks(",".join(request.headers.getall("OTA-Position")))
+        told = request.headers.getall(headers.POSITION, ())
+        if told:
+            marks = self._seal.decode_marks(",".join(told))
             if marks is None:
                 return invalid_parameter("OTA-Position", "must be what an answer has given")
             exchange.marks = marks

@@ -347,4 +347,4 @@ def _read(content: bytes | Refusal) -> Answer | Refusal:
 
 
 def _ignored(exchange: Exchange, known: frozenset[str]) -> list[str]:
-    return [*ignored_fields(exchange.body, known), *exchange.parameters.ignored]
+    return ignored_fields(exchange.body, known) + exchange.parameters.ignored

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from aiohttp import web
 
 from libs.events.requests import Reply
+from libs.kernel.values import dataclass
 from services.gateway.app.call import Outcome
 from services.gateway.app.positions import NOTHING, Marks
 from services.gateway.domain.audit import CallNote
 from services.gateway.domain.partner import Caller
 from services.gateway.domain.refusal import Refusal
+from services.gateway.http.headers import LOCATION
 from services.gateway.http.parameters import Parameters
 
 JSON = "application/json"
@@ -34,14 +36,15 @@ class Exchange:
     """A request and what its answer must carry; *arrived* is the event loop's clock.
 
     *address* is the caller's, behind our own proxies too; *limits* are headers that say how
-    much of its limit is left.
+    much of its limit is left. *path_id* is what the path has in its variable part.
     """
 
-    request: web.Request
+    request: web.BaseRequest
     request_id: str
     arrived: float
     address: str
     parameters: Parameters
+    path_id: str | None = None
     caller: Caller | None = None
     body: dict[str, object] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
@@ -56,7 +59,8 @@ class Exchange:
     @property
     def id_in_path(self) -> str:
         """The id that the path names."""
-        return next(iter(self.request.match_info.values()))
+        assert self.path_id is not None
+        return self.path_id
 
     def conclude(
         self, outcome: Outcome, *, status: int, location: str | None = None
@@ -69,7 +73,7 @@ class Exchange:
             return outcome.content
         if location is None:
             return Answer(status, outcome.content)
-        return Answer(status, outcome.content, {"Location": f"{location}/{outcome.resource_id}"})
+        return Answer(status, outcome.content, {LOCATION: f"{location}/{outcome.resource_id}"})
 
 
 def note_of(
@@ -96,8 +100,7 @@ def note_of(
         exchange.address,
         exchange.replayed,
         exchange.command_id,
-        # Only a route with an id has matched one; what could not be read has no route at all.
-        next(iter(request.match_info.values()), None) if "{" in route else None,
+        exchange.path_id,
         exchange.made_id,
         None if reply is None else reply.source,
         position,

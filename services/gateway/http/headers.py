@@ -6,12 +6,33 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDictProxy, istr
 
 from services.gateway.domain.refusal import Refusal
 
 Headers = CIMultiDictProxy[str]
 Random = Callable[[int], bytes]
+
+# Names of each request and each answer; an istr is folded once and not each time.
+API_KEY = istr("X-API-Key")
+AUTHORIZATION = istr("Authorization")
+CONTENT_ENCODING = istr("Content-Encoding")
+CONTENT_TYPE = istr("Content-Type")
+FORWARDED_FOR = istr("X-Forwarded-For")
+IDEMPOTENCY_KEY = istr("Idempotency-Key")
+POSITION = istr("OTA-Position")
+REQUEST_ID = istr("X-Request-Id")
+TRACEPARENT = istr("traceparent")
+CACHE_CONTROL = istr("Cache-Control")
+IGNORED = istr("OTA-Ignored")
+LOCATION = istr("Location")
+RATE_LIMIT = istr("RateLimit")
+RATE_LIMIT_POLICY = istr("RateLimit-Policy")
+REPLAYED = istr("Idempotent-Replayed")
+SERVER = istr("Server")
+X_LIMIT = istr("X-RateLimit-Limit")
+X_REMAINING = istr("X-RateLimit-Remaining")
+X_RESET = istr("X-RateLimit-Reset")
 
 IGNORED_MAX = 20
 _NAME_LENGTH_MAX = 64
@@ -48,7 +69,7 @@ KEYS_DIFFER = Refusal(
 
 def request_id(headers: Headers, *, random: Random) -> str:
     """Return the caller's request id if it is a sane one, else a new one."""
-    given = headers.get("X-Request-Id")
+    given = headers.get(REQUEST_ID)
     if given is not None and _REQUEST_ID.match(given):
         return given
     return f"req_{random(12).hex()}"
@@ -56,7 +77,7 @@ def request_id(headers: Headers, *, random: Random) -> str:
 
 def trace_context(headers: Headers, *, random: Random) -> str:
     """Return the ``traceparent`` of what we do: in the caller's trace, or in a new one."""
-    given = headers.get("traceparent")
+    given = headers.get(TRACEPARENT)
     match = _TRACEPARENT.match(given) if given is not None else None
     if match is None:
         ids = random(24).hex()
@@ -71,8 +92,8 @@ def has_key_parameter(names: tuple[str, ...]) -> bool:
 
 def api_key(headers: Headers) -> str | Refusal:
     """Return the one key that a request carries, in either header or in both alike."""
-    keys = set(headers.getall("X-API-Key", ()))
-    for authorization in headers.getall("Authorization", ()):
+    keys = set(headers.getall(API_KEY, ()))
+    for authorization in headers.getall(AUTHORIZATION, ()):
         if authorization[: len(_BEARER)].lower() == _BEARER:
             keys.add(authorization[len(_BEARER) :].strip())
     if len(keys) > 1:

@@ -21,6 +21,14 @@ from services.gateway.domain.quota_account import Account
 from services.gateway.domain.refusal import Refusal
 from services.gateway.domain.source_address import client_address, neighbourhood, parse_networks
 from services.gateway.http.exchange import Exchange
+from services.gateway.http.headers import (
+    FORWARDED_FOR,
+    RATE_LIMIT,
+    RATE_LIMIT_POLICY,
+    X_LIMIT,
+    X_REMAINING,
+    X_RESET,
+)
 
 BURST_S = 2.0
 """An address may call for so many seconds' worth at once."""
@@ -42,7 +50,7 @@ class Sources:
         peer = request.remote or ""
         if not self._trusted:
             return peer
-        forwarded = request.headers.getall("X-Forwarded-For", ())
+        forwarded = request.headers.getall(FORWARDED_FOR, ())
         return client_address(peer, forwarded, trusted=self._trusted)
 
 
@@ -51,6 +59,7 @@ class AddressRate:
 
     def __init__(self, *, calls_per_second: int, monotonic: Callable[[], float]) -> None:
         self._interval_s = 1 / calls_per_second
+        self._ahead_s_max = BURST_S + self._interval_s / 2  # sums of fractions are not exact
         self._monotonic = monotonic
         # When an address has used up nothing any more; who called last is at the end.
         self._clear_at: OrderedDict[str, float] = OrderedDict()
@@ -59,8 +68,9 @@ class AddressRate:
         """Count a call; a refused one is not counted."""
         now = self._monotonic()
         source = neighbourhood(address)
-        clear_at = max(now, self._clear_at.get(source, now)) + self._interval_s
-        if clear_at - now > BURST_S + self._interval_s / 2:  # sums of fractions are not exact
+        known = self._clear_at.get(source, now)
+        clear_at = (known if known > now else now) + self._interval_s
+        if clear_at - now > self._ahead_s_max:
             return _too_many_from_address(1)
         self._clear_at[source] = clear_at
         self._clear_at.move_to_end(source)
@@ -164,11 +174,11 @@ def limit_headers(account: Account, now: float) -> dict[str, str]:
     left = str(account.remaining(now))
     free_in = str(min(60, account.more_in_s(now)))
     return {
-        "RateLimit-Policy": f'"default";q={limit};w=60',
-        "RateLimit": f'"default";r={left};t={free_in}',
-        "X-RateLimit-Limit": limit,
-        "X-RateLimit-Remaining": left,
-        "X-RateLimit-Reset": free_in,
+        RATE_LIMIT_POLICY: f'"default";q={limit};w=60',
+        RATE_LIMIT: f'"default";r={left};t={free_in}',
+        X_LIMIT: limit,
+        X_REMAINING: left,
+        X_RESET: free_in,
     }
 
 

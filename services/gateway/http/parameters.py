@@ -236,6 +236,8 @@ class Parameters:
     @property
     def ignored(self) -> list[str]:
         """The names that were given and that the endpoint does not know."""
+        if not self._given:
+            return []
         return [name for name in self._given if name not in self._declared]
 
     def refuse(self, refusal: Refusal) -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 from services.gateway.domain.refusal import Refusal
 from services.gateway.http.bodies import read_object
 from services.gateway.http.exchange import JSON, Exchange
+from services.gateway.http.headers import CONTENT_ENCODING, CONTENT_TYPE
 
 BODY_BYTES_MAX = 64 * 1024
 BODY_TIMEOUT_S = 10.0
@@ -39,14 +40,15 @@ async def read_body(exchange: Exchange, *, required: bool) -> dict[str, object] 
     The time that the client takes to send it does not count against our answer.
     """
     request = exchange.request
-    if not request.body_exists or request.content_length == 0:
+    length = request.content_length
+    if length == 0 or not request.body_exists:
         return EMPTY if required else {}
-    if (request.content_length or 0) > BODY_BYTES_MAX:
+    if length is not None and length > BODY_BYTES_MAX:
         return TOO_LARGE
-    content_type = request.headers.get("Content-Type")
+    content_type = request.headers.get(CONTENT_TYPE)
     if content_type is not None and content_type != JSON and not _is_json(content_type):
         return NOT_JSON_TYPE
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if request.headers.get(CONTENT_ENCODING, "identity").lower() != "identity":
         return COMPRESSED
     # Nearly always all of it has come with the head: then there is nothing to wait for.
     if request.content.is_eof():

@@ -7,8 +7,8 @@ from aiohttp import web
 from libs.runtime.problem import CONTENT_TYPE, FieldError, Problem
 from services.gateway.app.positions import PositionSeal, mark_of, merged
 from services.gateway.domain.refusal import Refusal
+from services.gateway.http import headers as names
 from services.gateway.http.exchange import Answer, Exchange
-from services.gateway.http.headers import ignored_names
 
 SERVER = "ota"
 CHALLENGE = 'Bearer realm="OTA partner API"'
@@ -16,27 +16,27 @@ CHALLENGE = 'Bearer realm="OTA partner API"'
 
 def respond(exchange: Exchange, content: Answer | Refusal, *, seal: PositionSeal) -> web.Response:
     """Return the response to a request, with what every answer carries."""
-    headers = {"Server": SERVER, "X-Request-Id": exchange.request_id}
+    headers: dict[str, str] = {names.SERVER: SERVER, names.REQUEST_ID: exchange.request_id}
     if exchange.limits is not None:
         headers.update(exchange.limits)
     if exchange.idempotency_key is not None:
-        headers["Idempotency-Key"] = exchange.idempotency_key
+        headers[names.IDEMPOTENCY_KEY] = exchange.idempotency_key
     if exchange.replayed:
-        headers["Idempotent-Replayed"] = "true"
+        headers[names.REPLAYED] = "true"
     # A partition without any event has no position to tell.
     if exchange.reply is not None and (
         position := seal.encode_marks(merged(exchange.marks, mark_of(exchange.reply)))
     ):
-        headers["OTA-Position"] = position
+        headers[names.POSITION] = position
     if exchange.ignored:
-        headers["OTA-Ignored"] = ignored_names(exchange.ignored)
+        headers[names.IGNORED] = names.ignored_names(exchange.ignored)
     if isinstance(content, Refusal):
         return _refused(exchange, content, headers)
-    headers.setdefault("Cache-Control", "no-store")
+    headers[names.CACHE_CONTROL] = "no-store"
     headers.update(content.headers)
     if not content.body:
         return web.Response(status=content.status, headers=headers)
-    headers["Content-Type"] = content.content_type
+    headers[names.CONTENT_TYPE] = content.content_type
     return web.Response(status=content.status, body=content.body, headers=headers)
 
 
@@ -57,8 +57,8 @@ def _refused(exchange: Exchange, refusal: Refusal, headers: dict[str, str]) -> w
         headers["WWW-Authenticate"] = CHALLENGE
     if refusal.word == "METHOD_NOT_ALLOWED":
         headers["Allow"] = ", ".join(map(str, refusal.extra["allowed_methods"]))  # type: ignore[call-overload]  # a list
-    headers["Content-Type"] = CONTENT_TYPE
-    headers["Cache-Control"] = "no-store"
+    headers[names.CONTENT_TYPE] = CONTENT_TYPE
+    headers[names.CACHE_CONTROL] = "no-store"
     ours = problem.status >= 500  # the id is for whoever looks into it; a header has it always
     body = problem.render(
         instance=exchange.request.path, request_id=exchange.request_id if ours else None

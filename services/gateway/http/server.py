@@ -10,12 +10,13 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 
 from libs.runtime.metrics import Metrics
 from libs.runtime.problem import CONTENT_TYPE, Problem
 from services.gateway.domain.refusal import Refusal
 from services.gateway.domain.source_address import lies_within, neighbourhood, parse_networks
+from services.gateway.http.api import PartnerApi
 from services.gateway.http.connection import Bounds, Connection
 from services.gateway.http.responses import SERVER
 
@@ -28,6 +29,7 @@ TURNED_AWAY_MAX = 100
 TURNED_AWAY_S = 2.0
 EVICTED_AT_ONCE = 32
 RETRY_AFTER_S = 1
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 ADDRESS_FULL = Problem(
     word="RATE_LIMIT_EXCEEDED",
@@ -54,7 +56,7 @@ class Refuser(Protocol):
 
 
 class PartnerServer:
-    """Serves an application on the partner port within *bounds*.
+    """Serves the partner API on its port within *bounds*.
 
     More connections than the process may hold: those that were idle longest make room, or else
     the one whose request's head has been arriving longest; if all have a request the newcomer
@@ -64,7 +66,7 @@ class PartnerServer:
 
     def __init__(
         self,
-        app: web.Application,
+        api: PartnerApi,
         *,
         refuser: Refuser,
         bounds: Bounds,
@@ -73,7 +75,9 @@ class PartnerServer:
         trusted_proxies: str = "",
     ) -> None:
         self._proxies = parse_networks(trusted_proxies)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+        self._api = api
+        self._runner: web.ServerRunner | None = None
+        self._manager: web.Server | None = None
         self._refuser = refuser
         self._bounds = bounds
         self._connections_max = bounds.connections_max
@@ -90,8 +94,8 @@ class PartnerServer:
     @property
     def manager(self) -> web.Server:
         """See `services.gateway.http.connection.Door`."""
-        assert self._runner.server is not None
-        return self._runner.server
+        assert self._manager is not None
+        return self._manager
 
     @property
     def port(self) -> int:
@@ -117,8 +121,10 @@ class PartnerServer:
                 wanted=self._bounds.connections_max,
                 reason="the system's limit of open files (ulimit -n)",
             )
+        self._manager = self._api.server()
+        self._manager.request_handler = self._expecting(self._api.handle)
+        self._runner = web.ServerRunner(self._manager, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
-        self.manager.request_handler = self._expecting(self.manager.request_handler)
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(
             lambda: Connection(self, self._bounds, loop),
@@ -132,7 +138,8 @@ class PartnerServer:
         """Stop listening; requests under way get their answers."""
         if self._listening is not None:
             self._listening.close()
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
         if self._sweep is not None:
             self._sweep.cancel()
         for each in tuple(self._turned_away):
@@ -222,16 +229,19 @@ class PartnerServer:
     def _expecting(
         self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-        """Answer expectations that nobody knows as everything else; aiohttp would quote them."""
+        """Meet the one expectation that there is, and refuse others."""
 
-        async def refused(request: web.BaseRequest) -> web.StreamResponse:
-            return self.refuse(request, UNKNOWN_EXPECTATION, reason="expectation")
+        async def expecting(request: web.BaseRequest, expected: str) -> web.StreamResponse:
+            if expected.lower() != "100-continue":
+                return self.refuse(request, UNKNOWN_EXPECTATION, reason="expectation")
+            if request.version == HttpVersion11:
+                await request.writer.write(CONTINUE)
+                request.writer.output_size = 0  # the answer itself has not begun
+            return await handler(request)
 
         def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-            expected = request.headers.get("Expect")
-            if expected is not None and expected.lower() != "100-continue":
-                return refused(request)
-            return handler(request)
+            expected = request.headers.get(hdrs.EXPECT)
+            return handler(request) if expected is None else expecting(request, expected)
 
         return handle
 
