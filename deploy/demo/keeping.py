@@ -26,17 +26,17 @@ UNKNOWN_KEY = "ota_nobody_key_00000"
 EXPECTED_EVENTS = {
     "sold": {
         "inventory": ["units_held", "units_sold"],
-        "reservation": ["reservation_opened", "reservation_activated"],
+        "reservation": ["reservation_activated"],
         "fulfillment": ["order_created"],
     },
     "cancelled": {
         "inventory": ["units_held", "units_released"],
-        "reservation": ["reservation_opened", "reservation_cancelled"],
+        "reservation": ["reservation_cancelled"],
         "fulfillment": [],
     },
     "expired": {
         "inventory": ["units_held", "units_released"],
-        "reservation": ["reservation_opened", "reservation_expired"],
+        "reservation": ["reservation_expired"],
         "fulfillment": [],
     },
 }

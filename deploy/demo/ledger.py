@@ -109,7 +109,7 @@ def summary(event: RecordedEvent) -> str:
         parts.append(f"{data['quantity']} units")
     if data.get("pool_no") is not None and event.service == "inventory":
         parts.append(f"pool {data['pool_no']}")
-    if event.name in ("units_held", "reservation_opened") and data.get("expires_at"):
+    if event.name == "units_held" and data.get("expires_at"):
         parts.append(f"until {_instant(data['expires_at'])}")
     if event.name == "reservation_expired" and data.get("due_at"):
         parts.append(f"was due {_instant(data['due_at'])}")

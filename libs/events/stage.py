@@ -84,6 +84,7 @@ class Stage:
     answers: dict[str, AnswerRow] = field(default_factory=dict)
     replies: list[PlannedReply] = field(default_factory=list)
     signals: list[PlannedSignal] = field(default_factory=list)
+    projected: int = 0
 
     def __post_init__(self) -> None:
         """Start above what is durable."""
@@ -92,7 +93,7 @@ class Stage:
     @property
     def changes(self) -> bool:
         """Whether there is something to write."""
-        return bool(self.rows or self.answers)
+        return bool(self.rows or self.answers or self.projected)
 
     @property
     def empty(self) -> bool:
@@ -124,6 +125,9 @@ class Stage:
             decision = self.behaviour.decide(self.state, message, now)
             for event in decision.events:
                 self._append(message, event, now)
+            for entity in decision.projected:
+                self.state.put(entity)
+                self.projected += 1
         except Exception as error:
             raise Undecidable(message, error) from error
         answer = decision.answer

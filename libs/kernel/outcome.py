@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from libs.kernel.state import Entity
 from libs.kernel.values import dataclass
 
 
@@ -10,6 +11,8 @@ class Decision:
     """The outcome of one message: events to append, and an answer for whoever asked.
 
     - *events*: what happened, in order; empty for a refusal or a repeat.
+    - *projected*: entities that another service's event gives rise to here, and that are
+      no news to anybody: stored with the batch, without an event of their own (ADR 17).
     - *answer*: goes to the asker after the write; None when nobody asked, or when
       a service downstream completes the answer.
     - *recorded*: whether the answer is kept under the command id, so that a repeat
@@ -17,6 +20,7 @@ class Decision:
     """
 
     events: tuple[object, ...] = ()
+    projected: tuple[Entity, ...] = ()
     answer: object | None = None
     recorded: bool = False
 

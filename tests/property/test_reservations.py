@@ -18,7 +18,6 @@ from libs.events.contracts.reservation import (
     ReservationActivated,
     ReservationCancelled,
     ReservationExpired,
-    ReservationOpened,
     ReservationRefused,
 )
 from libs.events.envelope import Position
@@ -104,6 +103,7 @@ class Partition:
 
     state: State = field(default_factory=lambda: State(partition=0))
     stored: dict[str, Reservation] = field(default_factory=dict)
+    opened: list[Reservation] = field(default_factory=list)
     log: list[tuple[ReservationEvent, str, datetime]] = field(default_factory=list)
     numbering: Numbering | None = None
 
@@ -119,7 +119,11 @@ class Partition:
         return decide(self.state, message, correlation_id=id, now=now, numbers=examples.NUMBERS)
 
     def write(self, decision: Decision, id: str, now: datetime) -> None:
-        """Evolve the events and commit."""
+        """Project, evolve the events and commit."""
+        for entity in decision.projected:
+            assert isinstance(entity, Reservation)
+            self.state.put(entity)
+            self.opened.append(entity)
         for event in decision.events:
             assert isinstance(event, ReservationEvent)
             self.evolve(event, id, now)
@@ -204,12 +208,14 @@ def test_every_hold_ends_exactly_once(history: list[Step], sizes: dict[str, int]
     lives: dict[str, list[ReservationEvent]] = {}
     for event, _, _ in partition.log:
         lives.setdefault(event.reservation_id, []).append(event)
-    assert set(lives) == {f"res_{step.hold}" for step in history if step.kind == "open"}
-    for id, (opened, *ends) in lives.items():
-        assert isinstance(opened, ReservationOpened)
+    opened = {each.reservation_id: each for each in partition.opened}
+    assert len(opened) == len(partition.opened)
+    assert set(opened) == {f"res_{step.hold}" for step in history if step.kind == "open"}
+    assert set(lives) == set(opened)
+    for id, ends in lives.items():
         assert 1 == len(ends)
         assert isinstance(ends[0], TERMINAL)
-        assert (sizes[id], opened.pool_no) == (ends[0].quantity, ends[0].pool_no)
+        assert (sizes[id], opened[id].pool_no) == (ends[0].quantity, ends[0].pool_no)
 
 
 @repeatable
@@ -246,8 +252,13 @@ def test_orders_have_numbers_of_their_own_and_sums_that_add_up(
 def test_the_log_alone_gives_the_same_reservations(
     history: list[Step], sizes: dict[str, int]
 ) -> None:
-    """Replayed from its beginning, in one go, it leads to the very same rows and counter."""
+    """Replayed from its beginning, in one go, it leads to the very same rows and counter.
+
+    What the ledger's events have opened comes before it.
+    """
     played, replayed = play(history, sizes), Partition()
+    for reservation in played.opened:
+        replayed.state.put(reservation)
     for event, id, decided_at in played.log:
         replayed.evolve(event, id, decided_at)
     replayed.commit()

@@ -80,7 +80,11 @@ class Holds:
         self, state: State, event: Any, *, id: str, position: Position, decided_at: datetime
     ) -> None:
         """See `Decider`."""
-        hold.evolve(state, event, id, decided_at)
+        if isinstance(event, UnitsHeld):
+            ledger_seq = examples.RESERVATION.ledger_seq
+            state.put(hold.opened(event, held_at=decided_at, ledger_seq=ledger_seq))
+        else:
+            hold.evolve(state, event, id, decided_at)
 
 
 def readable_token(
@@ -161,6 +165,8 @@ class Story:
             self.state.load(entity)
         decision = self.decider.decide(self.state, message, id=id, seq=self.seq, now=at)
         self.decisions.append(decision)
+        for projected in decision.projected:
+            self.state.put(projected)
         self.happened(*decision.events, at=at, id=id)
         return self
 

@@ -49,7 +49,10 @@ class ExpireReservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservationOpened:
-    """A hold's life began; *held_at* and *ledger_seq* are those of its `UnitsHeld`."""
+    """A hold's life began; *held_at* and *ledger_seq* are those of its `UnitsHeld`.
+
+    In old logs only: the ledger's event is the opening now (ADR 17).
+    """
 
     reservation_id: str
     pool_no: int

@@ -15,15 +15,14 @@ from libs.events.contracts.reservation import (
     ReservationActivated,
     ReservationCancelled,
     ReservationExpired,
-    ReservationOpened,
     ReservationRefused,
 )
 from libs.events.envelope import Position
 from libs.kernel.ids import Numbers
 from libs.kernel.outcome import NOTHING, Decision
-from libs.kernel.pricing import day_class, price_lines, shared, total_minor
+from libs.kernel.pricing import day_class, price_lines, total_minor
 from libs.kernel.state import State
-from services.reservation.domain.hold import Reservation, numbering
+from services.reservation.domain.hold import Reservation, numbering, opened
 
 Command = ActivateReservation | CancelReservation | ExpireReservation
 
@@ -36,26 +35,14 @@ def open_hold(
     position: Position,
     opened_early: Collection[str],
 ) -> Decision:
-    """Open the life of a hold; a copy of one that was opened early is ignored."""
+    """Open the life of a hold; a copy of one that was opened early is ignored.
+
+    The ledger's event is the opening: it is not told a second time (ADR 17).
+    """
     known = state.get(Reservation, held.reservation_id) is not None
     if known or held.reservation_id in opened_early:
         return NOTHING
-    opened = ReservationOpened(
-        reservation_id=held.reservation_id,
-        pool_no=held.pool_no,
-        product_id=held.product_id,
-        channel=held.channel,
-        partner_id=held.partner_id,
-        quantity=held.quantity,
-        held_at=held_at,
-        expires_at=held.expires_at,
-        prices=shared(held.prices),
-        ledger_seq=position.seq,
-        visit_date=held.visit_date,
-        customer_reference=held.customer_reference,
-        customer_reference_hash=held.customer_reference_hash,
-    )
-    return Decision(events=(opened,))
+    return Decision(projected=(opened(held, held_at=held_at, ledger_seq=position.seq),))
 
 
 def decide(

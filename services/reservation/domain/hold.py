@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Literal
 
-from libs.events.contracts.inventory import Sealed
+from libs.events.contracts.inventory import Sealed, UnitsHeld
 from libs.events.contracts.reservation import (
     ReservationActivated,
     ReservationCancelled,
     ReservationExpired,
-    ReservationOpened,
 )
 from libs.kernel.catalogue import PriceRules
+from libs.kernel.pricing import shared
 from libs.kernel.state import State
 from libs.kernel.values import dataclass
 
@@ -69,9 +69,7 @@ class Numbering:
         return True
 
 
-ReservationEvent = (
-    ReservationOpened | ReservationActivated | ReservationCancelled | ReservationExpired
-)
+ReservationEvent = ReservationActivated | ReservationCancelled | ReservationExpired
 
 
 def numbering(state: State) -> Numbering:
@@ -80,13 +78,33 @@ def numbering(state: State) -> Numbering:
     return state.get(Numbering, name) or Numbering(name=name, orders=0)
 
 
+def opened(held: UnitsHeld, *, held_at: datetime, ledger_seq: int) -> Reservation:
+    """Return the life that begins with a ledger event and its position."""
+    return Reservation(
+        reservation_id=held.reservation_id,
+        pool_no=held.pool_no,
+        product_id=held.product_id,
+        channel=held.channel,
+        partner_id=held.partner_id,
+        quantity=held.quantity,
+        status="active",
+        held_at=held_at,
+        expires_at=held.expires_at,
+        prices=shared(held.prices),
+        visit_date=held.visit_date,
+        customer_reference=held.customer_reference,
+        customer_reference_hash=held.customer_reference_hash,
+        ledger_seq=ledger_seq,
+        order_id=None,
+        ended_at=None,
+        ended_by=None,
+    )
+
+
 def evolve(
     state: State, event: ReservationEvent, correlation_id: str, decided_at: datetime
 ) -> None:
     """Stage what an event changes; *correlation_id* is the command that ended a hold."""
-    if isinstance(event, ReservationOpened):
-        state.put(_opened(event))
-        return
     reservation = state.get(Reservation, event.reservation_id)
     assert reservation is not None, f"{event.reservation_id} ends before it was opened"
     assert reservation.status == "active", f"{event.reservation_id} ends twice"
@@ -100,25 +118,3 @@ def evolve(
             state.put(replace(ended, status="cancelled"))
         case ReservationExpired():
             state.put(replace(ended, status="expired"))
-
-
-def _opened(event: ReservationOpened) -> Reservation:
-    return Reservation(
-        reservation_id=event.reservation_id,
-        pool_no=event.pool_no,
-        product_id=event.product_id,
-        channel=event.channel,
-        partner_id=event.partner_id,
-        quantity=event.quantity,
-        status="active",
-        held_at=event.held_at,
-        expires_at=event.expires_at,
-        prices=event.prices,
-        visit_date=event.visit_date,
-        customer_reference=event.customer_reference,
-        customer_reference_hash=event.customer_reference_hash,
-        ledger_seq=event.ledger_seq,
-        order_id=None,
-        ended_at=None,
-        ended_by=None,
-    )

@@ -67,13 +67,13 @@ def test_names_by_service() -> None:
     """Only the reservation's own events count, in their order."""
     events = [
         event("inventory", "units_held", HELD),
-        event("reservation", "reservation_opened", HELD),
+        event("reservation", "reservation_activated", HELD),
         event("inventory", "units_held", {**HELD, "reservation_id": "res_2"}),
         event("inventory", "units_sold", HELD),
     ]
     expected = {
         "inventory": ["units_held", "units_sold"],
-        "reservation": ["reservation_opened"],
+        "reservation": ["reservation_activated"],
         "fulfillment": [],
     }
     assert expected == names_of(events, reservation_id="res_1")
@@ -83,7 +83,7 @@ def test_units_moved() -> None:
     """Units are counted in the ledger only; the reservation's events repeat them."""
     events = [
         event("inventory", "units_held", HELD),
-        event("reservation", "reservation_opened", HELD),
+        event("reservation", "reservation_activated", HELD),
         event("inventory", "units_held", {**HELD, "quantity": 3}),
         event("inventory", "units_sold", HELD),
         event("inventory", "units_released", {**HELD, "quantity": 3}),

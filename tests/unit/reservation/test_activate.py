@@ -42,7 +42,7 @@ def opened(*, visit_date: date | None = examples.WEEKEND, quantity: int = 3) -> 
     """Return a partition with one open hold."""
     return given(
         HOLDS,
-        replace(examples.RESERVATION_OPENED, visit_date=visit_date, quantity=quantity),
+        replace(examples.UNITS_HELD, visit_date=visit_date, quantity=quantity),
     )
 
 
@@ -115,7 +115,7 @@ def test_the_prices_are_those_of_the_hold() -> None:
     prices = replace(
         examples.PRICES, rule_version=3, currency="XTS", adult_weekday_minor=1, child_minor=10
     )
-    story = given(HOLDS, replace(examples.RESERVATION_OPENED, prices=prices, visit_date=None))
+    story = given(HOLDS, replace(examples.UNITS_HELD, prices=prices, visit_date=None))
     event = activated(story.when(examples.ACTIVATE))
     assert (12, "XTS", 3) == (event.total_minor, event.currency, event.rule_version)
 
@@ -160,7 +160,7 @@ def test_a_hold_of_one_unit_takes_one_customer_type() -> None:
 def test_order_numbers_are_never_given_twice() -> None:
     """Each activation of a partition takes the next number, whatever happens between."""
     ids = [f"res_{number}" for number in range(20)]
-    story = given(HOLDS, *(replace(examples.RESERVATION_OPENED, reservation_id=id) for id in ids))
+    story = given(HOLDS, *(replace(examples.UNITS_HELD, reservation_id=id) for id in ids))
     orders = []
     for number, id in enumerate(ids):
         command = replace(examples.ACTIVATE, reservation_id=id)
@@ -176,7 +176,7 @@ def test_order_numbers_of_partitions_differ() -> None:
     """The partition is part of the number."""
     orders = {
         activated(
-            given(HOLDS, examples.RESERVATION_OPENED, partition=partition).when(examples.ACTIVATE)
+            given(HOLDS, examples.UNITS_HELD, partition=partition).when(examples.ACTIVATE)
         ).order_id
         for partition in range(4)
     }

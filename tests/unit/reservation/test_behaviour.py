@@ -12,7 +12,6 @@ from libs.events.contracts.inventory import UnitsHeld
 from libs.events.contracts.reservation import (
     ExpireReservation,
     ReservationActivated,
-    ReservationOpened,
     ReservationRefused,
 )
 from libs.events.envelope import Envelope, Position
@@ -134,7 +133,7 @@ class Partition:
         before = await self.behaviour.prepare(self.state, messages)
         for message in [*before, *messages]:
             decision = self._decide(message, at)
-            happened += decision.events
+            happened += [*decision.projected, *decision.events]
             if decision.answer is not None:
                 self.answers.append(decision.answer)
         self._write(happened, messages, at)
@@ -146,6 +145,8 @@ class Partition:
             position = Position(1, 0, self.head.seq + 1)
             self.behaviour.evolve(self.state, event, position, at)
             self.head = replace(self.head, seq=position.seq)
+        for entity in decision.projected:
+            self.state.put(entity)
         return decision
 
     def _write(
@@ -172,7 +173,7 @@ def kinds(events: Sequence[object]) -> list[str]:
 async def test_a_hold_opens_when_the_ledger_tells_of_it() -> None:
     """The usual way; nothing is looked up."""
     partition = Partition()
-    assert ["ReservationOpened"] == kinds(await partition.batch(units_held(1)))
+    assert ["Reservation"] == kinds(await partition.batch(units_held(1)))
     assert ["ReservationActivated"] == kinds(await partition.batch(activate(1)))
     assert [] == partition.stored.asked
 
@@ -182,7 +183,7 @@ async def test_a_command_may_overtake_the_ledgers_event() -> None:
     partition = Partition()
     partition.stored.ledger["res_7"] = units_held(7)
     opened, activated = await partition.batch(activate(7))
-    assert isinstance(opened, ReservationOpened)
+    assert isinstance(opened, Reservation)
     assert isinstance(activated, ReservationActivated)
     assert (7, examples.HELD_AT) == (opened.ledger_seq, opened.held_at)
     assert [("own", ["res_7"]), ("ledger", ["res_7"])] == partition.stored.asked
@@ -201,7 +202,7 @@ async def test_the_late_event_of_an_early_hold_is_ignored(restarted: bool) -> No
     if restarted:
         partition = await partition.restarted()
     happened = await partition.batch(*(units_held(number) for number in (1, 2, 3, 4, 5)))
-    opened = [event.reservation_id for event in happened if isinstance(event, ReservationOpened)]
+    opened = [event.reservation_id for event in happened if isinstance(event, Reservation)]
     assert ["res_1", "res_2", "res_5"] == opened
 
 
@@ -222,7 +223,7 @@ async def test_an_event_that_comes_before_the_command_needs_no_look_up() -> None
     """In one batch the hold is open when its command is decided."""
     partition = Partition()
     happened = await partition.batch(units_held(1), activate(1))
-    assert ["ReservationOpened", "ReservationActivated"] == kinds(happened)
+    assert ["Reservation", "ReservationActivated"] == kinds(happened)
     assert [] == partition.stored.asked
 
 
@@ -231,7 +232,7 @@ async def test_an_event_that_comes_behind_the_command_opens_nothing_twice() -> N
     partition = Partition()
     partition.stored.ledger["res_1"] = units_held(1)
     happened = await partition.batch(activate(1), units_held(1))
-    assert ["ReservationOpened", "ReservationActivated"] == kinds(happened)
+    assert ["Reservation", "ReservationActivated"] == kinds(happened)
 
 
 async def test_an_ended_reservation_is_read_from_the_own_table() -> None:
@@ -253,7 +254,7 @@ async def test_one_query_finds_all_that_a_batch_does_not_know() -> None:
     for number in (1, 2):
         partition.stored.ledger[f"res_{number}"] = units_held(number)
     happened = await partition.batch(activate(2), activate(1), activate(2), activate(9))
-    opened = ["ReservationOpened"] * 2
+    opened = ["Reservation"] * 2
     assert [*opened, "ReservationActivated", "ReservationActivated"] == kinds(happened)
     asked = ["res_1", "res_2", "res_9"]
     assert [("own", asked), ("ledger", asked)] == partition.stored.asked

@@ -30,7 +30,7 @@ def refused(
 
 def opened() -> Story:
     """Return a partition with one open hold."""
-    return given(HOLDS, examples.RESERVATION_OPENED)
+    return given(HOLDS, examples.UNITS_HELD)
 
 
 def test_an_active_hold_is_cancelled() -> None:
