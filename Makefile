@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale profile lock up-docker down-docker
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ unit: install ## Run the tests that need no server, in seconds.
 lint: install ## Check style, types and the rules of who may import whom.
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client
+	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client -p ota_checker
 	@.venv/bin/lint-imports
 
 format: install ## Put the code into the house's format.
@@ -77,6 +77,10 @@ bench-growth: install ## The same load at 0 to 1,000,000 units sold, with 100,00
 
 bench-scale: install ## One, two and four instances of inventory, one and two gateways, on a stack of its own.
 	@$(PYTHON) -m bench.scale
+
+check-history: install ## Judge an exported run by an independent program, I1 to I24: DIR=<export> (docs/history.md).
+	@$(if $(DIR),,echo "DIR=<export> is missing" >&2; exit 2)
+	@$(PYTHON) -m ota_checker $(DIR) $(ARGS)
 
 profile: install ## Where a running service spends its CPU: SERVICE=gateway SECONDS=20 CLIENTS=32; LOAD=0 adds no load, NATIVE=1 shows C.
 	@$(PYTHON) -m bench.profile --service $(or $(SERVICE),gateway) --seconds $(or $(SECONDS),20) --clients $(or $(CLIENTS),32) $(if $(filter 0,$(LOAD)),--no-load) $(if $(NATIVE),--native)

@@ -38,6 +38,11 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tree")
     for package in PACKAGES:
         copytree(ROOT / package, folder / package, ignore=ignore_patterns("__pycache__"))
+    copytree(
+        ROOT / "checker" / "ota_checker",
+        folder / "ota_checker",
+        ignore=ignore_patterns("__pycache__"),
+    )
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (folder / "pyproject.toml").write_text(settings, encoding="utf-8")
     return folder
@@ -51,6 +56,11 @@ def test_the_contracts_hold(tree: Path) -> None:
 @pytest.mark.parametrize(
     "path, added, expected",
     [
+        (
+            "ota_checker/model.py",
+            "from libs.kernel import pricing",
+            ["The checker shares nothing with what it judges"],
+        ),
         (
             "services/inventory/domain/ledger.py",
             "import time",
@@ -93,6 +103,7 @@ def test_the_contracts_hold(tree: Path) -> None:
         ),
     ],
     ids=[
+        "the checker borrows from the product",
         "a domain that reads a clock",
         "a domain that encodes",
         "a service that knows another",
