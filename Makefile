@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ status: install ## Show every process with its address and state (FORMAT=json fo
 
 logs: install ## Follow all logs (SERVICE=gateway for one, FOLLOW=0 to print the end and return).
 	@$(LAUNCHER) logs
+
+roll: install ## Restart every process of all services (SERVICE=gateway for one) without a request lost.
+	@$(LAUNCHER) roll
 
 reset: install ## Put the data back to the development seed.
 	@$(LAUNCHER) reset
@@ -84,6 +87,10 @@ check-history: install ## Judge an exported run by an independent program, I1 to
 
 profile: install ## Where a running service spends its CPU: SERVICE=gateway SECONDS=20 CLIENTS=32; LOAD=0 adds no load, NATIVE=1 shows C.
 	@$(PYTHON) -m bench.profile --service $(or $(SERVICE),gateway) --seconds $(or $(SECONDS),20) --clients $(or $(CLIENTS),32) $(if $(filter 0,$(LOAD)),--no-load) $(if $(NATIVE),--native)
+
+rolling: install ## What partners notice while every service is restarted: ROUNDS=20 SEED=1, or WHAT=faults: killed and frozen.
+	@$(LAUNCHER) prepare
+	@$(PYTHON) -m tests.rolling $(or $(WHAT),rounds) --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1)
 
 lock: ## Resolve pyproject.toml into requirements.lock (needs uv).
 	uv pip compile pyproject.toml --all-extras --generate-hashes --no-header --python-version 3.11 -o requirements.lock

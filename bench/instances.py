@@ -1,19 +1,17 @@
 """Further instances of services beside those that the launcher started.
 
-An instance takes whatever partition is free, and nothing spreads them: here they are spread by
-hand, by ending the database session that owns a partition while only the instance that
-is to have it can ask for it.
+They spread the partitions among themselves; here it is awaited that they have.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -28,13 +26,6 @@ from deploy.local.settings import Address
 PARTITIONS = 4
 START_TIMEOUT_S, STOP_TIMEOUT_S, SPREAD_TIMEOUT_S = 60.0, 20.0, 30.0
 POLL_S = 0.1
-# libs/events/postgres/log.py: the advisory locks by which partitions are owned.
-_LOCK_SPACE = 0x4F5441
-_HOLDER = (
-    "SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database"
-    " WHERE locktype = 'advisory' AND d.datname = current_database()"
-    " AND classid = $1 AND objid = $2 AND granted"
-)
 _OWNERS = "SELECT partition, owner FROM partition_head"
 
 
@@ -90,13 +81,16 @@ async def running(*, stack: Stack, inventories: int, gateways: int) -> AsyncIter
 
 
 async def spread(*, stack: Stack, pids: Sequence[int]) -> None:
-    """Give each partition to one of the processes in turn; raises StackMissing."""
-    database = await _ledger(stack)
-    try:
-        for partition in range(PARTITIONS):
-            await _give(database, partition=partition, to=pids[partition % len(pids)], pids=pids)
-    finally:
-        await database.close()
+    """Wait until each process has its share of the partitions; raises StackMissing."""
+    deadline = time.monotonic() + SPREAD_TIMEOUT_S
+    while True:
+        owned = Counter((await owners(stack=stack)).values())
+        shares = [owned[pid] for pid in pids]
+        if sum(shares) == PARTITIONS and max(shares) - min(shares) <= 1:
+            return
+        if time.monotonic() > deadline:
+            raise StackMissing(f"the partitions are not spread over processes {pids}: {owned}")
+        await asyncio.sleep(POLL_S)
 
 
 async def owners(*, stack: Stack) -> dict[int, int]:
@@ -106,34 +100,6 @@ async def owners(*, stack: Stack) -> dict[int, int]:
         return {row["partition"]: _pid(row["owner"]) for row in await database.fetch(_OWNERS)}
     finally:
         await database.close()
-
-
-async def _give(
-    database: asyncpg.Connection[asyncpg.Record], *, partition: int, to: int, pids: Sequence[int]
-) -> None:
-    deadline = time.monotonic() + SPREAD_TIMEOUT_S
-    while True:
-        owner = await database.fetchval(f"{_OWNERS} WHERE partition = $1", partition, column=1)
-        held = await database.fetchval(_HOLDER, _LOCK_SPACE, partition)
-        if held is not None and _pid(str(owner)) == to:
-            return
-        if time.monotonic() > deadline:
-            raise StackMissing(f"partition {partition} could not be given to process {to}")
-        others = [pid for pid in pids if pid != to]
-        _signal(others, signal.SIGSTOP)
-        try:
-            if held is not None:
-                await database.execute("SELECT pg_terminate_backend($1)", held)
-            await asyncio.sleep(1.0)
-        finally:
-            _signal(others, signal.SIGCONT)
-        await asyncio.sleep(POLL_S)
-
-
-def _signal(pids: Sequence[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def _pid(owner: str) -> int:
@@ -165,11 +131,7 @@ async def _until_ready(process: subprocess.Popen[bytes], ops: Address, *, name: 
 
 async def _until_served(stack: Stack) -> None:
     """Wait until the launcher's inventory has every partition again."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not await asyncio.to_thread(answers_ready, address=stack.ops["inventory"]):
-        if time.monotonic() > deadline:
-            raise StackMissing("inventory did not take its partitions back")
-        await asyncio.sleep(POLL_S)
+    await spread(stack=stack, pids=[stack.pids["inventory"]])
 
 
 async def _ledger(stack: Stack) -> asyncpg.Connection[asyncpg.Record]:

@@ -1,4 +1,4 @@
-"""The commands of the local stack: up, down, status, logs, reset, clean, doctor, prepare."""
+"""The commands of the local stack: up, down, status, logs, roll, reset, clean, doctor, prepare."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deploy.local.machine import MachineError, how_to_get
 from deploy.local.plan import STOP_BUDGET_S
 from deploy.local.postgres import PostgresError
 from deploy.local.processes import stop_leftover, tail, wait_until
-from deploy.local.settings import SettingsError, load
+from deploy.local.settings import SERVICES, SettingsError, load
 from deploy.local.stack import Stack, StackError, find_tools, provide_tools, shown
 from deploy.local.state import Phase, ProcessPhase, ProcessState, StackState, StateError
 from deploy.local.supervisor import Supervisor
@@ -39,6 +39,7 @@ OWN_FILES: Final = (
     "secrets.env",
     "secrets.new",
     "reset.pending",
+    "roll.asked",
     "supervisor.lock",
     "command.lock",
     "bootstrap.lock",
@@ -61,6 +62,7 @@ def main(*, arguments: list[str]) -> int:
         "down": down,
         "status": status,
         "logs": show_logs,
+        "roll": roll,
         "reset": reset,
         "clean": clean,
         "doctor": doctor,
@@ -185,6 +187,39 @@ def show_logs(stack: Stack) -> int:
     return 0
 
 
+def roll(stack: Stack) -> int:
+    """Restart every process of all services, or of SERVICE=name, without a request lost."""
+    names = [name for name in SERVICES if name == os.environ.get("SERVICE", name)]
+    if not names:
+        raise StackError(f"SERVICE must be one of {', '.join(SERVICES)}")
+    with _one_command_at_a_time(stack):
+        state = stack.state()
+        if not stack.is_running() or state is None or state.phase is not Phase.READY:
+            raise StackError("the stack is not up: start it with `make up`")
+        # Callers last, so that each new one meets what it is to run with.
+        stack.roll_marker.write_text(" ".join(sorted(names, key="gateway".__eq__)))
+        os.kill(state.supervisor.pid, signal.SIGUSR2)
+        return _follow_roll(stack, state)
+
+
+def _follow_roll(stack: Stack, before: StackState) -> int:
+    started_at_s, seen = time.monotonic(), before.processes
+    while time.monotonic() - started_at_s < UP_TIMEOUT_S and stack.is_running():
+        state = stack.state()
+        if state is not None:
+            elapsed_s = time.monotonic() - started_at_s
+            for line in display.progress(before=seen, now=state.processes, elapsed_s=elapsed_s):
+                _say(line)
+            seen = state.processes
+            if state.rolls > before.rolls:
+                if state.roll_failure:
+                    _complain(state.roll_failure)
+                return 1 if state.roll_failure else 0
+        time.sleep(0.05)
+    _complain("the rolling restart did not come to its end: see `make status` and `make logs`")
+    return 1
+
+
 def reset(stack: Stack) -> int:
     """Put the data back to the seed; brings the stack up if it is down."""
     with _one_command_at_a_time(stack):
@@ -265,6 +300,7 @@ def supervise(stack: Stack) -> int:
         plan=stack.make_plan(tools=tools),
         state_file=stack.state_file,
         wipe_marker=stack.wipe_marker,
+        roll_marker=stack.roll_marker,
     )
     return 0 if asyncio.run(supervisor.run()) else 1
 

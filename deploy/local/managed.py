@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final, NoReturn
 
 from deploy.local.kafka import KafkaSetupError
+from deploy.local.listening import passing_on
 from deploy.local.plan import READY_TIMEOUT_S, STOP_BUDGET_S, TASK_TIMEOUT_S, Step
 from deploy.local.postgres import PostgresError
 from deploy.local.processes import running, spawn, sweep_group
@@ -86,7 +87,7 @@ class ManagedProcess:
         self._tell(ProcessPhase.STARTING)
         try:
             await asyncio.to_thread(self.step.prepare)
-            self._process = spawn(command=self.step.command)
+            self._process = self._spawn()
             self._tell(ProcessPhase.STARTING)
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._until_ready(self._process)
@@ -95,6 +96,14 @@ class ManagedProcess:
         except (OSError, PostgresError, KafkaSetupError, subprocess.SubprocessError) as error:
             await self._fail(f"could not be set up: {error}", error)
         self._tell(ProcessPhase.READY)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = self.step.command
+        if self.step.listening is None:
+            return spawn(command=command)
+        descriptor = self.step.listening.descriptor
+        passing = replace(command, argv=passing_on(descriptor=descriptor, argv=command.argv))
+        return spawn(command=passing, descriptors=(descriptor,))
 
     async def _until_ready(self, process: subprocess.Popen[bytes]) -> None:
         while not await asyncio.to_thread(self.step.probe):

@@ -9,12 +9,14 @@ import http.client
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from deploy.local.credentials import SECRET_READERS, SERVICE_SECRETS, dsns
 from deploy.local.kafka import Broker
+from deploy.local.listening import Listening
+from deploy.local.ports import free_ports
 from deploy.local.postgres import Cluster
 from deploy.local.processes import Command
 from deploy.local.settings import CHECKOUT, SERVICES, Address, Settings
@@ -61,6 +63,8 @@ class Step:
     settle: Callable[[], None] = _nothing
     # Whether, at this moment, the others may go on although this task failed.
     may_fail: Callable[[], bool] = _never
+    # The socket that its process gets from us.
+    listening: Listening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Plan:
     broker: Broker
     infrastructure: tuple[Step, ...]
     services: tuple[Step, ...]
+    # For each service its processes, the last of them only there while the others are restarted.
+    instances: Mapping[str, tuple[Step, ...]]
     # What is stopped together, one wave after another: callers before those that they call.
     stop_order: tuple[tuple[str, ...], ...]
     # There once the data has been seeded; gone when it is wiped.
@@ -169,31 +175,59 @@ def make_plan(
             may_fail=seeded_marker.exists,
         )
 
-    def server(service: str, *, after: tuple[str, ...]) -> Step:
-        ops = settings.ops[service]
+    listening = Listening(address=settings.partner)
+
+    def server(service: str, number: int, *, after: tuple[str, ...]) -> Step:
+        ops, name, own = settings.ops[service], service, {}
+        if number > 1:
+            name = f"{service}-{number}"
+            ops = replace(ops, owner=f"{name}'s ops port", port=next(further_ports))
+            own = {ops.variable: str(ops.port), "OTA_GATEWAY_INSTANCE": ""}
+        run = command(service, "run", log=name)
         return Step(
-            name=service,
+            name=name,
             kind=Kind.SERVER,
-            command=command(service, "run", log=service),
+            command=replace(run, environment={**run.environment, **own}),
             after=after,
-            address=str(settings.partner) if service == "gateway" else str(ops),
+            address=str(settings.partner) if name == "gateway" else str(ops),
             probe=lambda: answers_ready(address=ops),
+            listening=listening if service == "gateway" else None,
         )
 
+    after = dict.fromkeys(deciders, migrated)
+    after["gateway"] = (*deciders, "load-partners")
+    further_ports = iter(free_ports(count=sum(settings.instances.values())))
+    instances = {
+        name: tuple(
+            server(name, number, after=after[name])
+            for number in range(1, settings.instances[name] + 2)
+        )
+        for name in SERVICES
+    }
     services = (
         *(migration(name) for name in SERVICES),
         # A service reads its neighbours' views, so all of them have to be there.
-        *(server(name, after=migrated) for name in deciders),
+        *(each for name in deciders for each in instances[name][:-1]),
         seed("inventory", "load-catalogue", settings.catalogue_file, after=("inventory",)),
         seed("gateway", "load-partners", settings.partners_file, after=migrated),
-        server("gateway", after=(*deciders, "load-partners")),
+        *instances["gateway"][:-1],
     )
+
+    def named(*services: str) -> tuple[str, ...]:
+        return tuple(each.name for name in services for each in instances[name])
+
     return Plan(
         cluster=cluster,
         broker=broker,
         infrastructure=infrastructure,
         services=services,
-        stop_order=((*migrated, *seeded, "gateway"), deciders, ("kafka",), ("postgres",)),
+        instances=instances,
+        stop_order=(
+            (*migrated, *seeded, *named("gateway")),
+            named(*deciders),
+            ("kafka",),
+            ("postgres",),
+        ),
         seeded_marker=seeded_marker,
     )
 

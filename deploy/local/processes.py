@@ -49,8 +49,10 @@ class Running:
         return start_mark(pid=self.pid) == self.mark
 
 
-def spawn(*, command: Command) -> subprocess.Popen[bytes]:
+def spawn(*, command: Command, descriptors: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, its output appended to its log.
+
+    Of our descriptors it gets none but *descriptors*.
 
     Call it from a thread that lives as long as the process may: the kernel takes the end of the
     *thread* that started
@@ -67,6 +69,7 @@ def spawn(*, command: Command) -> subprocess.Popen[bytes]:
             env=dict(command.environment),
             cwd=command.cwd,
             start_new_session=True,
+            pass_fds=descriptors,
         )
 
 

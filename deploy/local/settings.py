@@ -19,6 +19,7 @@ SERVICES: Final = ("gateway", "inventory", "reservation", "fulfillment")
 
 # Every variable that the launcher itself reads, with its default. `.env.example` documents each; a
 # test compares.
+INSTANCES_MAX: Final = 7
 DEFAULTS: Final[Mapping[str, str]] = {
     "OTA_DATA_DIR": "var",
     "OTA_POSTGRES_HOST": "127.0.0.1",
@@ -35,6 +36,8 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "OTA_INVENTORY_OPS_PORT": "9102",
     "OTA_RESERVATION_OPS_PORT": "9103",
     "OTA_FULFILLMENT_OPS_PORT": "9104",
+    "OTA_INSTANCES": "1",
+    **{f"OTA_INSTANCES_{name.upper()}": "" for name in SERVICES},
     "OTA_CATALOGUE_FILE": "deploy/catalogue/development.toml",
     "OTA_PARTNERS_FILE": "deploy/seed/partners.toml",
 }
@@ -75,6 +78,7 @@ class Settings:
     kafka_heap_mib: int
     partner: Address
     ops: Mapping[str, Address]
+    instances: Mapping[str, int]
     catalogue_file: Path
     partners_file: Path
     environment: Mapping[str, str]
@@ -127,8 +131,8 @@ def parse(*, environment: Mapping[str, str], checkout: Path) -> Settings:
     def value(name: str) -> str:
         return environment.get(name, "").strip() or DEFAULTS[name]
 
-    def whole(name: str, *, lowest: int, highest: int) -> int:
-        text = value(name)
+    def whole(name: str, *, lowest: int, highest: int, default: str = "") -> int:
+        text = value(name) or (default and value(default))
         if not text.isascii() or not text.isdigit() or not lowest <= int(text) <= highest:
             raise SettingsError(f"{name}={text} is no whole number from {lowest} to {highest}")
         return int(text)
@@ -149,6 +153,15 @@ def parse(*, environment: Mapping[str, str], checkout: Path) -> Settings:
         partner=address("the partner API", "OTA_PARTNER_HOST", "OTA_PARTNER_PORT"),
         ops={
             name: address(f"{name}'s ops port", "OTA_OPS_HOST", f"OTA_{name.upper()}_OPS_PORT")
+            for name in SERVICES
+        },
+        instances={
+            name: whole(
+                f"OTA_INSTANCES_{name.upper()}",
+                lowest=1,
+                highest=INSTANCES_MAX,
+                default="OTA_INSTANCES",
+            )
             for name in SERVICES
         },
         catalogue_file=checkout / value("OTA_CATALOGUE_FILE"),

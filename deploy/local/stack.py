@@ -55,6 +55,11 @@ class Stack:
         return self.settings.data_dir / "reset.pending"
 
     @property
+    def roll_marker(self) -> Path:
+        """Return the file that names the services whose processes are to be restarted."""
+        return self.settings.data_dir / "roll.asked"
+
+    @property
     def launcher_log(self) -> Path:
         """Return the supervisor's own log."""
         return self.settings.log_dir / "launcher.log"

@@ -27,6 +27,7 @@ class Phase(enum.StrEnum):
     STARTING = "starting"
     READY = "ready"
     RESETTING = "resetting"
+    ROLLING = "rolling"
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -60,18 +61,30 @@ class ProcessState:
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """The whole stack at one moment. `cycle` counts the starts and resets of one supervisor."""
+    """The whole stack at one moment.
+
+    `cycle` counts the starts and resets of one supervisor, `rolls` its rolling restarts, of which
+    the last one may have failed.
+    """
 
     supervisor: Running
     phase: Phase = Phase.STARTING
     cycle: int = 1
     failure: str | None = None
     failed_process: str | None = None
+    rolls: int = 0
+    roll_failure: str | None = None
     processes: dict[str, ProcessState] = field(default_factory=dict)
 
     def with_process(self, process: ProcessState) -> StackState:
         """Return this state with one process replaced or added, order kept."""
         return replace(self, processes={**self.processes, process.name: process})
+
+    def without_process(self, name: str) -> StackState:
+        """Return this state without one process."""
+        return replace(
+            self, processes={each: of for each, of in self.processes.items() if each != name}
+        )
 
     @property
     def leftovers(self) -> list[Running]:

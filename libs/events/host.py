@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import socket
 import time
 from collections import Counter
@@ -28,6 +29,7 @@ from libs.events.kafka.feed import KafkaFeeds
 from libs.events.kafka.publisher import KafkaPublisher
 from libs.events.messages import EVENTS
 from libs.events.ports import FeedLost, Fenced, Halted
+from libs.events.postgres.instances import Instances
 from libs.events.postgres.log import PostgresLog
 from libs.events.postgres.tables import Table
 from libs.events.postgres.views import ViewGapReader
@@ -44,6 +46,11 @@ from libs.runtime.supervise import keep_running, spawn
 log = structlog.get_logger()
 
 CLOCK_SAMPLE_S = 1.0
+LEAVE_S = 5.0
+"""So long the hand-over of all partitions may take when the process is told to stop."""
+SIGN_ON_S_MAX = 1.0
+HALTED_S = 10.0
+"""A partition that has halted is tried again each 5 s at least; so long it counts as not served."""
 POOL_SIZE_MAX = 6
 VERSION = "0.1.0"
 
@@ -124,8 +131,14 @@ class Host:
         self._lazy = lazy_topics
         self._clock = DatabaseClock(monotonic=time.monotonic)
         self._steps = Steps(settings.kill_at)
-        self._owner = f"{socket.gethostname()}-{os.getpid()}"
-        self._ready: set[int] = set()
+        self._instances = Instances(
+            dsn=dsn,
+            source=service,
+            # Containers may have one host name, and all of them process 1.
+            owner=f"{socket.gethostname()}-{secrets.token_hex(3)}-{os.getpid()}",
+            partitions=settings.partitions,
+        )
+        self._halted_at: dict[int, float] = {}
         self._stack = contextlib.AsyncExitStack()
         self._pools: dict[str, asyncpg.Pool[asyncpg.Record]] = {}
         self.publisher = KafkaPublisher(bootstrap=settings.kafka_bootstrap, client_id=service)
@@ -138,6 +151,8 @@ class Host:
         )
         self.ops.add_ready_check("partitions", self._partitions_missing)
         self.ops.add_startup_check("partitions", self._partitions_missing)
+        self.ops.add_note("partitions", self._partitions_held)
+        metrics.partitions_owned.set_function(lambda: len(self.serving))
 
     async def __aenter__(self) -> Host:
         """Connect to everything; raises what the drivers raise when something is away."""
@@ -171,14 +186,23 @@ class Host:
         """Return the pool of connections to a service's database: our own or read views."""
         return self._pools[owner]
 
+    @property
+    def serving(self) -> frozenset[int]:
+        """The partitions that this process owns and serves now."""
+        return self._instances.serving
+
     async def serve(
         self,
         *,
         stop: asyncio.Event,
         behaviours: Callable[[int], Behaviour],
+        lost: Callable[[int], None] = lambda _: None,
         beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
-        """Run every partition until *stop*; *beside* are the service's own endless tasks."""
+        """Run every partition until *stop*; *beside* are the service's own endless tasks.
+
+        *lost* is told of each partition that is not served here any more.
+        """
         sample = behaviours(0)
         feeds = KafkaFeeds(
             bootstrap=self._settings.kafka_bootstrap,
@@ -198,20 +222,46 @@ class Host:
             tasks = [
                 spawn(group, "pump", running("pump", feeds.pump)),
                 spawn(group, "clock", running("clock", self._keep_clock)),
+                spawn(
+                    group,
+                    "instances",
+                    running("instances", self._instances.run, backoff_max_s=SIGN_ON_S_MAX),
+                ),
             ]
+            loops = []
             for factory in beside:
                 tasks.append(spawn(group, "beside", running("beside", factory)))
             for partition in range(self._settings.partitions):
                 behaviour = sample if partition == 0 else behaviours(partition)
-                run = partial(self._run_partition, partition, behaviour, feeds, gaps)
+                run = partial(self._run_partition, partition, behaviour, feeds, gaps, lost)
                 name = f"partition-{partition}"
-                tasks.append(spawn(group, name, running(name, run)))
+                loops.append(spawn(group, name, running(name, run)))
             await stop.wait()
             self.ops.drain()
-            for task in tasks:
+            # Others take over while everything here still runs.
+            self._instances.leave()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_S):
+                    await self._instances.left()
+            for task in (*loops, *tasks):
                 task.cancel()
 
     async def _run_partition(
+        self,
+        partition: int,
+        behaviour: Behaviour,
+        feeds: KafkaFeeds,
+        gaps: ViewGapReader,
+        lost: Callable[[int], None],
+    ) -> None:
+        """Serve a partition whenever it is ours; ends by exception only."""
+        while True:
+            try:
+                await self._serve_partition(partition, behaviour, feeds, gaps)
+            finally:
+                lost(partition)
+
+    async def _serve_partition(
         self, partition: int, behaviour: Behaviour, feeds: KafkaFeeds, gaps: ViewGapReader
     ) -> None:
         state = self._metrics.partition_state.labels(str(partition))
@@ -224,7 +274,7 @@ class Host:
                 pool=self._pools[self._service],
                 source=self._service,
                 partition=partition,
-                owner=self._owner,
+                instances=self._instances,
                 tables=self._tables,
             ),
             feed=feeds.feed(partition),
@@ -238,6 +288,8 @@ class Host:
         )
         pending = self._metrics.outbox_pending.labels(str(partition))
         pending.set_function(lambda: loop.outbox_pending)
+        unserved = self._metrics.partition_unserved_seconds.labels(str(partition))
+        unserved.set_function(partial(self._instances.unserved_s, partition))
         try:
             await loop.run()
         except* Fenced as fenced:
@@ -246,21 +298,29 @@ class Host:
             raise
         except* Halted as halted:
             state.set(PartitionState.HALTED)
+            self._halted_at[partition] = time.monotonic()
             log.error("partition.halted", partition=partition, reason=str(halted.exceptions[0]))
             raise
         except* FeedLost as lost:
             log.error("partition.feed_lost", partition=partition, reason=str(lost.exceptions[0]))
             raise
-        finally:
-            self._ready.discard(partition)
 
     def _owned(self, partition: int) -> None:
-        self._ready.add(partition)
+        self._instances.serves(partition)
         self._metrics.partition_state.labels(str(partition)).set(PartitionState.OWNER)
 
     def _partitions_missing(self) -> str | None:
-        missing = set(range(self._settings.partitions)) - self._ready
-        return f"not serving partitions {sorted(missing)}" if missing else None
+        missing = self._instances.not_served()
+        if missing is None:
+            return "not signed on: is our database reachable?"
+        since = time.monotonic() - HALTED_S
+        halted = {each for each in self.serving if self._halted_at.get(each, since) > since}
+        missing = sorted(halted.union(missing))
+        return f"not serving partitions {missing}" if missing else None
+
+    def _partitions_held(self) -> object:
+        standby = set(range(self._settings.partitions)) - self.serving
+        return {"serving": sorted(self.serving), "standing_by": sorted(standby)}
 
     async def _keep_clock(self) -> None:
         while True:

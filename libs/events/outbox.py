@@ -8,6 +8,7 @@ from the log and published again (design, rule 4). Repeats are absorbed downstre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Sequence
 
@@ -36,6 +37,7 @@ class Outbox:
         self._partition = partition
         self._in_flight: deque[tuple[int, Sequence[Awaitable[object]]]] = deque()
         self._wake = asyncio.Event()
+        self._ending = asyncio.Event()
         self._published = 0
         self._marked = 0
         self._head_seq = 0
@@ -48,6 +50,7 @@ class Outbox:
     async def open(self, head: Head) -> None:
         """Publish what was recorded but not published, or what the broker has lost since."""
         self._in_flight.clear()
+        self._ending.clear()
         self._head_seq = head.seq
         if head.seq == 0:
             self._published = self._marked = 0
@@ -66,9 +69,14 @@ class Outbox:
         self._in_flight.append((last_seq, acknowledged))
         self._wake.set()
 
+    def end(self) -> None:
+        """Let `run` return as soon as everything is acknowledged."""
+        self._ending.set()
+        self._wake.set()
+
     async def run(self) -> None:
-        """Await acknowledgements and keep the published mark, until cancelled."""
-        while True:
+        """Await acknowledgements and keep the published mark, until cancelled or `end`."""
+        while self._in_flight or not self._ending.is_set():
             await self._wake.wait()
             self._wake.clear()
             failed = False
@@ -88,7 +96,9 @@ class Outbox:
             if self._published > self._marked:
                 self._marked = self._published
                 await self._log.mark_published(self._published)
-                await asyncio.sleep(MARK_INTERVAL_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(MARK_INTERVAL_S):
+                        await self._ending.wait()
 
     async def _retry(self) -> None:
         delay_s = 0.1

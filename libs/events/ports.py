@@ -149,6 +149,10 @@ class Log(Protocol):
         """Return when the partition has been taken from us, which an idle owner would not see."""
         ...
 
+    async def asked(self) -> None:
+        """Return when another process is to have the partition: end the batch and `close`."""
+        ...
+
     async def close(self) -> None:
         """Give the partition up."""
         ...
@@ -180,7 +184,7 @@ class Feed(Protocol):
     async def take(self, *, timeout_s: float) -> list[Received]:
         """Return what has arrived, bounded, events before commands; empty after *timeout_s*.
 
-        Raises FeedLost.
+        Also empty, at once, after `close`. Raises FeedLost.
         """
         ...
 

@@ -43,6 +43,8 @@ RESEND_WINDOW = timedelta(seconds=2)
 """A new owner answers again what was recorded this long before (design, rule 7)."""
 DUE_MAX = 500
 IDLE_S = 0.5
+HAND_OVER_S = 1.0
+"""So long the last batch's records may take to be acknowledged before others take the partition."""
 POSITION_DELAY_S = 0.1
 """Progress without effects is written at most this much later, to spare a write a tick."""
 
@@ -119,6 +121,7 @@ class PartitionLoop:
         )
         self.state = State(partition=partition)
         self._head: Head | None = None
+        self._leaving = False
 
     @property
     def head(self) -> Head:
@@ -132,13 +135,18 @@ class PartitionLoop:
         return self._outbox.pending
 
     async def run(self) -> None:
-        """Own the partition and serve it; returns only by exception."""
+        """Own the partition and serve it; returns once it was asked for and is handed over."""
         try:
             await self.take_over()
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._outbox.run(), name=f"outbox-{self._partition}")
-                group.create_task(self._serve(), name=f"loop-{self._partition}")
-                group.create_task(self._keep(), name=f"ownership-{self._partition}")
+                published = group.create_task(self._outbox.run(), name=f"outbox-{self._partition}")
+                keeping = group.create_task(self._keep(), name=f"ownership-{self._partition}")
+                asked = group.create_task(self._hand_over(), name=f"hand-over-{self._partition}")
+                await self._serve()
+                self._outbox.end()
+                await asyncio.wait({published}, timeout=HAND_OVER_S)
+                for task in (published, keeping, asked):
+                    task.cancel()
         finally:
             self._feed.close()
             await self._log.close()
@@ -148,9 +156,16 @@ class PartitionLoop:
         await self._log.lost()
         raise Fenced(f"partition {self._partition} was taken from us")
 
+    async def _hand_over(self) -> None:
+        """Let the batch under way be the last one, once another process is to have the rest."""
+        await self._log.asked()
+        self._leaving = True
+        self._feed.close()
+
     async def take_over(self) -> None:
         """Own the partition and load what is durable; `run` does it, a simulation too."""
         head = await self._log.own()
+        began = self._monotonic()
         self.state = State(partition=self._partition)
         await self._log.load(self.state)
         await self._behaviour.start(self.state, head)
@@ -167,6 +182,7 @@ class PartitionLoop:
             partition=self._partition,
             epoch=head.epoch,
             seq=head.seq,
+            took_ms=round((self._monotonic() - began) * 1000),
         )
 
     async def _resend(self, head: Head) -> None:
@@ -178,7 +194,7 @@ class PartitionLoop:
         await self._dispatch.publish(stage, head)
 
     async def _serve(self) -> None:
-        while True:
+        while not self._leaving:
             await self.tick(patience_s=self._patience_s())
 
     async def tick(self, *, patience_s: float) -> None:
@@ -264,7 +280,8 @@ class PartitionLoop:
 
     async def _write(self, stage: Stage, now: datetime) -> bool:
         """Write what the stage holds; False when something in it was recorded before."""
-        if not stage.changes and self._intake.unsaved_s() < POSITION_DELAY_S:
+        delay_s = 0.0 if self._leaving else POSITION_DELAY_S
+        if not stage.changes and self._intake.unsaved_s() <= delay_s:
             return True
         after = replace(
             self.head,

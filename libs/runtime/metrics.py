@@ -144,6 +144,14 @@ class Metrics:
         self.partition_state = self._gauge(
             "ota_partition_state", "0 standby, 1 owner, 2 halted.", labels=("partition",)
         )
+        self.partitions_owned = self._gauge(
+            "ota_partitions_owned", "Partitions that this process owns and serves."
+        )
+        self.partition_unserved_seconds = self._gauge(
+            "ota_partition_unserved_seconds",
+            "For how long no process has served a partition, as far as this one knows.",
+            labels=("partition",),
+        )
         self.outbox_pending = self._gauge(
             "ota_outbox_pending",
             "Events written and not yet known to be published.",

@@ -6,7 +6,8 @@ has started (it stays so); ``/readyz`` that it can do its work now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import cast
 
 from aiohttp import web
@@ -42,6 +43,7 @@ class OpsServer:
         self._routes = tuple(routes)
         self._ready_checks: dict[str, Check] = {}
         self._startup_checks: dict[str, Check] = {}
+        self._notes: dict[str, Callable[[], object]] = {}
         self._started = False
         self._draining = False
         self._runner: web.AppRunner | None = None
@@ -60,6 +62,10 @@ class OpsServer:
     def add_startup_check(self, name: str, check: Check) -> None:
         """Let ``/startupz`` depend on *check*, until all have passed once."""
         self._startup_checks[name] = check
+
+    def add_note(self, name: str, note: Callable[[], object]) -> None:
+        """Let ``/readyz`` say more: *note* returns what JSON can hold. Must be quick, too."""
+        self._notes[name] = note
 
     def drain(self) -> None:
         """Report not ready from now on: the service is about to stop."""
@@ -92,7 +98,7 @@ class OpsServer:
         reasons = {name: check() for name, check in self._ready_checks.items()}
         if self._draining:
             reasons["draining"] = "the service is stopping"
-        return self._report(request, reasons)
+        return self._report(request, reasons, self._notes)
 
     async def _startupz(self, request: web.Request) -> web.Response:
         if self._started:
@@ -101,11 +107,17 @@ class OpsServer:
         self._started = all(reason is None for reason in reasons.values())
         return self._report(request, reasons)
 
-    def _report(self, request: web.Request, reasons: dict[str, str | None]) -> web.Response:
+    def _report(
+        self,
+        request: web.Request,
+        reasons: dict[str, str | None],
+        notes: Mapping[str, Callable[[], object]] = MappingProxyType({}),
+    ) -> web.Response:
         failed = {name: reason for name, reason in reasons.items() if reason is not None}
         body: dict[str, object] = {
             "status": "unavailable" if failed else "ok",
             "service": self._service,
+            **{name: note() for name, note in notes.items()},
         }
         if failed:
             body["failed"] = failed

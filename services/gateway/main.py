@@ -19,6 +19,7 @@ from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.host import VERSION
 from libs.events.kafka.requests import KafkaCommandClient
 from libs.events.requests import CommandClient, NotExecuted, Reply, Request
+from libs.events.topics import REPLY_PARTITIONS
 from libs.runtime.cli import Command, CommandFailed, run_command
 from libs.runtime.metrics import Metrics, new_registry
 from libs.runtime.migrate import MigrationError, MigrationSet, migrate
@@ -44,12 +45,14 @@ from services.gateway.http.assembly import Gateway, LimitRules, Ports, Secrets, 
 from services.gateway.http.connection import Bounds
 from services.gateway.http.internal_documents import document_routes
 from services.gateway.http.server import PartnerServer
+from services.gateway.http.serving import serve_partners
 from services.gateway.settings import LoadSettings, MigrationSettings, Settings
 from services.gateway.store.audit import AuditStore
 from services.gateway.store.cleanup_marks import CleanupMarkStore
 from services.gateway.store.database import Pool
 from services.gateway.store.directory import DirectoryStore
 from services.gateway.store.inventory_views import InventoryViews
+from services.gateway.store.number import GatewayNumber
 from services.gateway.store.order_views import OrderViews
 from services.gateway.store.partners import PartnerStore
 from services.gateway.store.personal_keys import PersonalKeyStore
@@ -64,6 +67,8 @@ OWN_POOL_MAX = 8
 QUOTA_POOL_MAX = 1
 VIEW_POOL_MAX = 6
 STATEMENT_TIMEOUT_S = 1.2
+GATEWAYS_MAX = REPLY_PARTITIONS - 1
+"""Reply partitions for gateways, the last one is the operators'; further gateways share them."""
 
 
 class BrokerLink:
@@ -124,6 +129,8 @@ class BrokerLink:
 async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> None:
     """Run the gateway until *stop*."""
     async with AsyncExitStack() as stack:
+        claimed = GatewayNumber(settings.gateway_instance, dsn=settings.gateway_dsn)
+        number = await claimed.claim()
         ops = OpsServer(
             service="gateway",
             host=settings.ops_host,
@@ -134,18 +141,18 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         )
         link = BrokerLink(
             bootstrap=settings.kafka_bootstrap,
-            instance=settings.gateway_instance,
+            instance=number % GATEWAYS_MAX,
             metrics=metrics,
             step=Steps(settings.kill_at),
         )
         images = QrRenderer(processes=settings.qr_processes)
         stack.push_async_callback(images.close)
-        ports = await _real_ports(settings, stack, client=link, images=images)
-        gateway = _put_together(settings, ports, metrics)
+        ports = await _real_ports(settings, stack, number=number, client=link, images=images)
+        gateway = _put_together(settings, ports, metrics, number=number)
         stack.push_async_callback(gateway.audit.close)
         stack.push_async_callback(gateway.quotas.leave)
         warm = asyncio.Event()
-        checks = {
+        checks: dict[str, Callable[[], str | None]] = {
             "partners": gateway.check_directory,
             "catalogue": gateway.check_catalogue,
             "broker": link.check,
@@ -168,6 +175,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
                 ports.audit_table, retention_days=settings.audit_retention_days
             ),
             "images": lambda: _start_workers(images, warm),
+            "number": claimed.keep,
         }
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -175,12 +183,20 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
                 for name, factory in running.items()
             ]
             server = _partner_server(settings, gateway, metrics)
-            await _listen(settings, server, ops=ops, stop=stop)
+            await serve_partners(
+                server,
+                host=settings.partner_host,
+                port=settings.partner_port,
+                stop=stop,
+                warm=warm,
+                ready=lambda: all(check() is None for check in checks.values()),
+                stopping=ops.drain,
+            )
             for task in tasks:
                 task.cancel()
 
 
-def _put_together(settings: Settings, ports: Ports, metrics: Metrics) -> Gateway:
+def _put_together(settings: Settings, ports: Ports, metrics: Metrics, *, number: int) -> Gateway:
     return assemble(
         ports=ports,
         secrets=Secrets(
@@ -190,7 +206,7 @@ def _put_together(settings: Settings, ports: Ports, metrics: Metrics) -> Gateway
         ),
         metrics=metrics,
         rules=LimitRules(
-            gateway_instance=settings.gateway_instance,
+            gateway_instance=number,
             address_calls_per_second=settings.address_calls_per_second,
             trusted_proxies=settings.trusted_proxies,
         ),
@@ -211,19 +227,6 @@ def _partner_server(settings: Settings, gateway: Gateway, metrics: Metrics) -> P
     )
 
 
-async def _listen(
-    settings: Settings, server: PartnerServer, *, ops: OpsServer, stop: asyncio.Event
-) -> None:
-    """Serve the partner API until *stop*; then open requests get their answers."""
-    try:
-        await server.start(host=settings.partner_host, port=settings.partner_port)
-        log.info("gateway.listening", host=settings.partner_host, port=settings.partner_port)
-        await stop.wait()
-        ops.drain()
-    finally:
-        await server.close()
-
-
 async def _start_workers(images: QrRenderer, warm: asyncio.Event) -> None:
     """Start the QR workers now, so that the first activation does not wait for them."""
     await images.render(["WARM"])
@@ -231,13 +234,18 @@ async def _start_workers(images: QrRenderer, warm: asyncio.Event) -> None:
 
 
 async def _real_ports(
-    settings: Settings, stack: AsyncExitStack, *, client: CommandClient, images: QrImages
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    number: int,
+    client: CommandClient,
+    images: QrImages,
 ) -> Ports:
     async def pool(dsn: str, *, size_max: int, read_only: bool = True) -> Pool:
         # No connection yet: a database that is away must not keep the gateway from starting.
         opened = await create_pool(
             dsn,
-            application_name=f"ota-gateway-{settings.gateway_instance}",
+            application_name=f"ota-gateway-{number}",
             size_min=0,
             size_max=size_max,
             read_only=read_only,

@@ -129,12 +129,12 @@ class Settings(LoadSettings, MasterKeySettings):
         "", description="Networks of our proxies, whose X-Forwarded-For is believed."
     )
     gateway_ops_port: Port = Field(9101, description="Port of health checks and metrics.")
-    gateway_instance: int = Field(
-        0,
+    gateway_instance: int | None = Field(
+        None,
         ge=0,
         # The last reply partition belongs to operators' commands.
         lt=REPLY_PARTITIONS - 1,
-        description="Number of this gateway among those that run, each with its own.",
+        description="Number of this gateway among those that run; by itself it finds a free one.",
     )
     qr_processes: int = Field(
         2, ge=1, le=64, description="Worker processes that draw the tickets' QR codes."

@@ -47,6 +47,15 @@ class StockMetrics:
             self._metrics.oversell_incidents.inc()
             log.critical("ledger.oversold", pool=pool.pool_no, by=-pool.available)
 
+    def forget(self, pool: Pool) -> None:
+        """See `services.inventory.app.behaviour.StockWatch`."""
+        for gauge in (
+            self._metrics.inventory_available_units,
+            self._metrics.inventory_held_units,
+            self._metrics.inventory_sold_units,
+        ):
+            gauge.remove(str(pool.product_id), pool.channel)
+
     def conflict(self) -> None:
         """See `services.inventory.app.behaviour.StockWatch`."""
         self._metrics.ledger_conflicts.inc()
@@ -75,7 +84,12 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         async def report() -> None:
             await _report(host, behaviours, metrics)
 
-        await host.serve(stop=stop, behaviours=behaviour, beside=[report])
+        await host.serve(
+            stop=stop,
+            behaviours=behaviour,
+            lost=lambda partition: behaviours[partition].forget(),
+            beside=[report],
+        )
 
 
 async def _report(host: Host, behaviours: dict[int, InventoryBehaviour], metrics: Metrics) -> None:
@@ -86,9 +100,12 @@ async def _report(host: Host, behaviours: dict[int, InventoryBehaviour], metrics
         full = time.monotonic() >= full_at
         if full:
             full_at = time.monotonic() + REPORT_FULL_S
-            metrics.holds_open.set(sum(each.open_holds() for each in behaviours.values()))
+            metrics.holds_open.set(
+                sum(behaviours[partition].open_holds() for partition in host.serving)
+            )
         records = []
-        for partition, behaviour in behaviours.items():
+        for partition in host.serving:
+            behaviour = behaviours[partition]
             report = behaviour.report(full=full)
             if report is None:
                 continue

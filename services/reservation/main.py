@@ -51,6 +51,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         await host.serve(
             stop=stop,
             behaviours=lambda _: ReservationBehaviour(numbers=numbers, lookup=lookup, watch=watch),
+            lost=lambda partition: watch.holds_open(partition, 0),
         )
 
 

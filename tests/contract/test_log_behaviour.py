@@ -29,6 +29,7 @@ from libs.kernel.state import Entity, State
 from libs.runtime.postgres import create_pool
 from services.inventory.domain.ledger import Pool
 from services.inventory.store.tables import TABLES
+from tests.support.instances import running_processes
 from tests.support.stack import Stack
 
 MakeLog = Callable[[int], Log]
@@ -60,13 +61,16 @@ async def make_log(request: pytest.FixtureRequest) -> AsyncIterator[MakeLog]:
                     pool=pool,
                     source="inventory",
                     partition=partition,
-                    owner=f"test-{len(made)}",
+                    instances=processes.next_for(partition),
                     tables=TABLES,
                 )
             )
             return made[-1]
 
-        yield make
+        async with running_processes(dsn=dsn, partitions=2) as processes:
+            yield make
+            for log in made:
+                await log.close()
         pool.terminate()
     for log in made:
         await log.close()

@@ -1,77 +1,181 @@
-"""Two processes of one service: one owns, one waits, and never do both write."""
+"""Two processes of one service share its partitions, and hand them over whatever ends either."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import pytest
 
 from libs.events.contracts.inventory import HoldPlaced
-from tests.support.deciders import Deciders
+from libs.events.requests import NotExecuted, OutcomeUnknown
+from tests.support.client import Partner, Stock
+from tests.support.deciders import Deciders, ops_page
 from tests.support.ledger import read_heads
 from tests.support.stack import ServiceProcess
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
-
-async def is_waiting(deciders: Deciders, process: ServiceProcess) -> bool:
-    """Say whether a process has sessions that ask for all four partitions."""
-    sessions = await asyncio.to_thread(
-        deciders.stack.cluster.run_sql,
-        script="SELECT count(*) FROM pg_stat_activity"
-        " WHERE application_name ~ '^ota-inventory-p[0-9]$';",
-    )
-    return process.running and sessions == "8"
+ALL = {0, 1, 2, 3}
+PAUSE_S = 0.02
 
 
-async def end_sessions_of_owners(deciders: Deciders) -> None:
-    """Let the server end the sessions that own inventory's partitions, as a cut network does."""
-    await asyncio.to_thread(
-        deciders.stack.cluster.run_sql,
-        script="SELECT pg_terminate_backend(pid) FROM pg_locks"
-        " WHERE locktype = 'advisory' AND granted AND database ="
-        f" (SELECT oid FROM pg_database WHERE datname = '{database(deciders)}');",
-    )
+@dataclass(slots=True)
+class Traffic:
+    """Holds that are sent one after another in each partition; what was not answered in time."""
+
+    placed: int = 0
+    unanswered: list[str] = field(default_factory=list)
+    slowest_s: float = 0.0
 
 
-def database(deciders: Deciders) -> str:
-    """Return the name of inventory's database."""
-    return deciders.env["OTA_INVENTORY_DSN"].rpartition("/")[2]
+async def serving(process: ServiceProcess) -> set[int]:
+    """Return the partitions that a process says it serves."""
+    return set(json.loads(await ops_page(process, "/readyz"))["partitions"]["serving"])
+
+
+async def are_spread(*processes: ServiceProcess) -> bool:
+    """Say whether two processes serve two partitions each, and are ready with that."""
+    served = [await serving(each) for each in processes]
+    return [2, 2] == [len(each) for each in served] and set.union(*served) == ALL
+
+
+async def serves(process: ServiceProcess, partitions: set[int]) -> bool:
+    """Say whether a process serves exactly these."""
+    return await serving(process) == partitions
+
+
+async def fenced(process: ServiceProcess) -> float:
+    """Return how many writes and partitions a process was refused."""
+    lines = (await ops_page(process, "/metrics")).splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("ota_fenced_writes"))
+
+
+@asynccontextmanager
+async def traffic(partner: Partner, stocks: list[Stock]) -> AsyncIterator[Traffic]:
+    """Hold single units in every partition while the context is open."""
+    found, over = Traffic(), asyncio.Event()
+
+    async def keep_holding(stock: Stock) -> None:
+        while not over.is_set():
+            began = time.monotonic()
+            try:
+                reply = await partner.send(partner.hold(stock))
+                assert isinstance(reply.answer, HoldPlaced), reply.answer
+                found.placed += 1
+            except (NotExecuted, OutcomeUnknown) as error:
+                found.unanswered.append(f"partition {stock.partition}: {error!r}")
+            found.slowest_s = max(found.slowest_s, time.monotonic() - began)
+            await asyncio.sleep(PAUSE_S)
+
+    async with asyncio.TaskGroup() as group:
+        for stock in stocks:
+            group.create_task(keep_holding(stock))
+        try:
+            yield found
+        finally:
+            over.set()
+
+
+@pytest.fixture
+async def second(deciders: Deciders) -> AsyncIterator[ServiceProcess]:
+    """Another process of inventory, with its share of the partitions."""
+    process = deciders.stack.service("inventory")
+    deciders.logs.append(process.log)
+    process.start()
+    await asyncio.to_thread(process.wait_ready)
+    first = deciders.processes["inventory"]
+    await eventually(lambda: are_spread(first, process))
+    yield process
+    process.kill()
+    await eventually(lambda: serves(first, ALL))
+
+
+async def pools(partner: Partner) -> list[Stock]:
+    """Return a pool in every partition."""
+    return [await partner.open_pool(units=5_000, partition=number) for number in sorted(ALL)]
+
+
+async def test_a_newcomer_gets_its_share_and_gives_it_back_without_a_lost_command(
+    deciders: Deciders,
+) -> None:
+    """Under traffic partitions move to a second process, and back when it is told to stop."""
+    first = deciders.processes["inventory"]
+    process = deciders.stack.service("inventory")
+    deciders.logs.append(process.log)
+    async with deciders.partner() as partner:
+        stocks = await pools(partner)
+        async with traffic(partner, stocks) as found:
+            process.start()
+            try:
+                await asyncio.to_thread(process.wait_ready)
+                await eventually(lambda: are_spread(first, process))
+                assert 0 == await asyncio.to_thread(process.stop)
+                await eventually(lambda: serves(first, ALL))
+            finally:
+                process.kill()
+        assert [] == found.unanswered
+        assert 0 == await fenced(first)
+        print(f"{found.placed} holds, the slowest took {found.slowest_s * 1000:.0f} ms")
+        await deciders.audit(partner)
+
+
+async def test_a_killed_owner_is_replaced(deciders: Deciders, second: ServiceProcess) -> None:
+    """What was on the way when the owner died is answered by the other one."""
+    first = deciders.processes["inventory"]
+    async with deciders.partner() as partner:
+        stocks = await pools(partner)
+        async with traffic(partner, stocks) as found:
+            await eventually(lambda: has_placed(found, 20))
+            os.kill(second.pid, signal.SIGKILL)
+            await eventually(lambda: serves(first, ALL))
+            enough = found.placed + 20
+            await eventually(lambda: has_placed(found, enough))
+        assert [] == found.unanswered
+        print(f"{found.placed} holds, the slowest took {found.slowest_s * 1000:.0f} ms")
+        await deciders.audit(partner)
 
 
 async def test_a_frozen_owner_is_replaced_and_writes_nothing_afterwards(
-    deciders: Deciders,
+    deciders: Deciders, second: ServiceProcess
 ) -> None:
-    """A paused process loses its partitions, wakes up, notices, and waits for its turn."""
-    frozen = deciders.processes["inventory"]
-    second = deciders.stack.service("inventory")
-    second.start()
-    try:
-        await eventually(lambda: is_waiting(deciders, second))
-        async with deciders.partner() as partner:
-            stock = await partner.open_pool(units=20)
-            await partner.held(stock)
-            before = await read_heads(deciders.env, "inventory")
-            frozen.pause()
+    """A paused process loses its partitions, wakes up, is fenced, and stands by for its turn."""
+    first = deciders.processes["inventory"]
+    async with deciders.partner() as partner:
+        stocks = await pools(partner)
+        lost = await serving(second)
+        before = await read_heads(deciders.env, "inventory")
+        second.pause()
+        try:
             # Decided by nobody as long as the frozen process owns; by the other one then.
             async with asyncio.TaskGroup() as group:
-                waiting = group.create_task(partner.insist(partner.hold(stock)))
-                await end_sessions_of_owners(deciders)
-                await asyncio.to_thread(second.wait_ready)
-                assert isinstance((await waiting).answer, HoldPlaced)
-            frozen.resume()
-            for _ in range(5):
-                await partner.held(stock)
-            await eventually(lambda: is_waiting(deciders, frozen))
-            after = await read_heads(deciders.env, "inventory")
-            assert [1] * 4 == [after[n].epoch - before[n].epoch for n in range(4)]
-            second.kill()
-            await asyncio.to_thread(frozen.wait_ready)
-            await partner.held(stock)
-            books = await deciders.audit(partner)
-        pool = next(row for row in books.rows["pool"] if row["pool_no"] == stock.pool_no)
-        assert 8 == pool["held"]
-    finally:
-        frozen.resume()
-        second.kill()
+                for stock in stocks:
+                    group.create_task(partner.insist(partner.hold(stock)))
+            assert ALL == await serving(first)
+        finally:
+            second.resume()
+        after = await read_heads(deciders.env, "inventory")
+        assert lost == {n for n in ALL if after[n].epoch > before[n].epoch}
+        await eventually(lambda: counted(second, len(lost)))
+        await eventually(lambda: are_spread(first, second))
+        async with traffic(partner, stocks) as found:
+            await eventually(lambda: has_placed(found, 20))
+        assert [] == found.unanswered
+        await deciders.audit(partner)
+
+
+async def has_placed(found: Traffic, number: int) -> bool:
+    """Say whether so many holds have been placed."""
+    return found.placed >= number
+
+
+async def counted(process: ServiceProcess, number: int) -> bool:
+    """Say whether a process counts so many fenced attempts."""
+    return await fenced(process) >= number

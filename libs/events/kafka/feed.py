@@ -62,9 +62,12 @@ class KafkaFeeds:
             for topic in (*event_topics, *([command_topic] if command_topic else []))
         ]
         consumers = {name: consumer for consumer, name, _ in self._streams}
+        # Of its own: a question must not wait for the long poll of a partition that is served.
+        self._offsets = consumer(bootstrap=bootstrap, client_id=f"{client_id}-offsets")
         self._feeds = {
             partition: KafkaFeed(
                 consumers=consumers,
+                offsets=self._offsets,
                 partition=partition,
                 event_topics=[topic.name for topic in event_topics],
                 command_topic=command_topic.name if command_topic else None,
@@ -78,13 +81,18 @@ class KafkaFeeds:
 
     async def start(self) -> None:
         """Connect; everything is assigned, and paused until its feed is opened."""
+        names = [name for _, name, _ in self._streams]
+        await self._assign(self._offsets, names)
         for consumer, name, _ in self._streams:
-            await consumer.start()
-            assigned = [TopicPartition(name, partition) for partition in self._feeds]
-            consumer.assign(assigned)
-            for each in assigned:
-                consumer.seek(each, 0)
-            consumer.pause(*assigned)
+            await self._assign(consumer, [name])
+
+    async def _assign(self, consumer: AIOKafkaConsumer, topics: Sequence[str]) -> None:
+        await consumer.start()
+        assigned = [TopicPartition(name, number) for name in topics for number in self._feeds]
+        consumer.assign(assigned)
+        for each in assigned:
+            consumer.seek(each, 0)
+        consumer.pause(*assigned)
 
     async def pump(self) -> None:
         """Move what arrives into the partitions' queues, until cancelled."""
@@ -118,7 +126,7 @@ class KafkaFeeds:
 
     async def stop(self) -> None:
         """Disconnect."""
-        for consumer, _, _ in self._streams:
+        for consumer in (self._offsets, *(consumer for consumer, _, _ in self._streams)):
             await consumer.stop()
 
 
@@ -143,11 +151,13 @@ class KafkaFeed:
         self,
         *,
         consumers: Mapping[str, AIOKafkaConsumer],
+        offsets: AIOKafkaConsumer,
         partition: int,
         event_topics: Sequence[str],
         command_topic: str | None,
     ) -> None:
         self._consumers = consumers
+        self._offsets = offsets
         self._partition = partition
         self._event_topics = tuple(event_topics)
         self._command_topic = command_topic
@@ -182,10 +192,12 @@ class KafkaFeed:
         self.close()
         waiting: dict[str, int] = {}
         async with asyncio.timeout(OFFSETS_TIMEOUT_S):
+            asked = [TopicPartition(topic, self._partition) for topic in self._topics]
+            begins = await self._offsets.beginning_offsets(asked)
+            ends = await self._offsets.end_offsets(asked)
             for topic, consumer in self._mine():
                 where = TopicPartition(topic, self._partition)
-                begin = (await consumer.beginning_offsets([where]))[where]
-                end = (await consumer.end_offsets([where]))[where]
+                begin, end = begins[where], ends[where]
                 stored = inputs.get(topic) or InputPosition()
                 self._log_epochs[topic] = stored.log_epoch
                 if stored.offset >= end:
@@ -210,7 +222,7 @@ class KafkaFeed:
         """The broker has lost records that we have seen: a new log epoch, ids absorb repeats."""
         self._log_epochs[where.topic] += 1
         since = int((datetime.now(UTC) - SEEK_BACK).timestamp() * 1000)
-        found = (await self._consumers[where.topic].offsets_for_times({where: since}))[where]
+        found = (await self._offsets.offsets_for_times({where: since}))[where]
         back_to = int(found.offset) if found is not None else begin
         log.error("feed.tail_lost", topic=where.topic, partition=where.partition, back_to=back_to)
         return back_to
@@ -228,7 +240,7 @@ class KafkaFeed:
                 taken += await self._drain(topic, EVENTS_MAX)
             if self._command_topic is not None:
                 taken += await self._drain(self._command_topic, COMMANDS_MAX)
-            if taken or time.monotonic() >= deadline:
+            if taken or not self._open or time.monotonic() >= deadline:
                 return taken
 
     async def _something(self, deadline: float) -> None:
@@ -242,7 +254,7 @@ class KafkaFeed:
 
     def _ready(self) -> bool:
         """Whether something waits that should not wait longer."""
-        return bool(self._lost) or any(self._queues.values())
+        return bool(self._lost) or not self._open or any(self._queues.values())
 
     async def _drain(self, topic: str, limit: int) -> list[Received]:
         queue = self._queues[topic]
@@ -270,7 +282,7 @@ class KafkaFeed:
     async def _rewind(self, topic: str) -> None:
         where = TopicPartition(topic, self._partition)
         async with asyncio.timeout(OFFSETS_TIMEOUT_S):
-            begins = await self._consumers[topic].beginning_offsets([where])
+            begins = await self._offsets.beginning_offsets([where])
             start = await self._go_back(where, begins[where])
         self._queues[topic].clear()
         self._consumers[topic].seek(where, start)
@@ -278,6 +290,7 @@ class KafkaFeed:
     def close(self) -> None:
         """See `libs.events.ports.Feed.close`."""
         self._open = False
+        self._wake.set()
         self._lost = ""
         self._expected.clear()
         for queue in self._queues.values():

@@ -132,6 +132,8 @@ class MemoryFeed:
 
     async def take(self, *, timeout_s: float) -> list[Received]:
         """See the port."""
+        if not self._next:
+            return []
         if not self._waiting():
             try:
                 async with asyncio.timeout(timeout_s), self._broker.arrived:

@@ -143,6 +143,10 @@ class MemoryLog:
         """See the port; here only a write tells."""
         await asyncio.Event().wait()
 
+    async def asked(self) -> None:
+        """See the port; here nobody asks."""
+        await asyncio.Event().wait()
+
     async def close(self) -> None:
         """See the port."""
         if self._database.owners.get(self._partition) is self:

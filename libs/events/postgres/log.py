@@ -25,16 +25,15 @@ from libs.events.ports import (
     Repeated,
     Write,
 )
+from libs.events.postgres.instances import Holding, Instances
 from libs.events.postgres.tables import Row, Table
 from libs.events.stored import envelope_of
 from libs.kernel.state import Entity, State
 from libs.runtime.postgres import acquire, connect
 
-OWNERSHIP_POLL_S = 0.3
 LOAD_TIMEOUT_S = 60
 """Reading the open entities of a partition at the start, far above any other statement."""
-_LOCK_SPACE = 0x4F5441  # "OTA": the advisory locks of partitions
-
+LOAD_GULP = 1_000
 _HEAD = "partition, epoch, generation, seq, decided_at, hash, inputs"
 _ANSWER = "command_id::text, fingerprint, type, version, answer, reply_to"
 _EVENT_FIELDS = {
@@ -61,8 +60,8 @@ EVENT_COLUMNS = "partition, generation, seq, type, version, decided_at, meta, da
 class PostgresLog:
     """The log of *partition* for the service named *source*.
 
-    Writes go over a connection of its own, which also holds the ownership lock and
-    loses it with the process; reads go through the service's *pool*.
+    Whose turn it is *instances* know. Writes go over a connection of its own, reads through
+    the service's *pool*.
     """
 
     def __init__(
@@ -72,38 +71,35 @@ class PostgresLog:
         pool: asyncpg.Pool[asyncpg.Record],
         source: str,
         partition: int,
-        owner: str,
+        instances: Instances,
         tables: Sequence[Table],
     ) -> None:
         self._dsn = dsn
         self._pool = pool
         self._source = source
         self._partition = partition
-        self._owner = owner
+        self._instances = instances
         self._tables = {table.kind: table for table in tables}
         self._statements: dict[tuple[str, ...], str] = {}
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self._lost = asyncio.Event()
+        self._holding = Holding()
 
     async def own(self) -> Head:
-        """See `libs.events.ports.Log.own`; polls as a standby while another process owns it."""
+        """See `libs.events.ports.Log.own`; stands by while another process owns it."""
         await self.close()
+        self._holding = holding = await self._instances.take(self._partition)
         self._connection = await connect(
             self._dsn, application_name=f"ota-{self._source}-p{self._partition}"
         )
-        self._lost = lost = asyncio.Event()
-        self._connection.add_termination_listener(lambda _: lost.set())
-        lock = "SELECT pg_try_advisory_lock($1, $2)"
-        while not await self._connection.fetchval(  # noqa: ASYNC110 - the server tells nobody
-            lock, _LOCK_SPACE, self._partition
-        ):
-            await asyncio.sleep(OWNERSHIP_POLL_S)
+        self._connection.add_termination_listener(lambda _: holding.lost.set())
+        if holding.lost.is_set():
+            raise Fenced(f"{self._source} partition {self._partition} was lost while connecting")
         row = await self._connection.fetchrow(
             "INSERT INTO partition_head AS h (partition, epoch, owner) VALUES ($1, 1, $2)"
             " ON CONFLICT (partition) DO UPDATE SET epoch = h.epoch + 1, owner = $2"
             f" RETURNING {_HEAD}",
             self._partition,
-            self._owner,
+            self._instances.owner,
         )
         assert row is not None
         return _head(row)
@@ -118,8 +114,10 @@ class PostgresLog:
                 self._partition,
                 timeout=LOAD_TIMEOUT_S,
             )
-            for row in rows:
+            for number, row in enumerate(rows, start=1):
                 state.load(table.entity(row))
+                if number % LOAD_GULP == 0:
+                    await asyncio.sleep(0)  # other partitions of this process are being served
         await self._connection.execute("RESET statement_timeout")
 
     async def write(self, write: Write) -> datetime:
@@ -221,14 +219,19 @@ class PostgresLog:
             )
 
     async def lost(self) -> None:
-        """See `libs.events.ports.Log.lost`; the lock goes with the connection."""
-        await self._lost.wait()
+        """See `libs.events.ports.Log.lost`; the lock goes with the instance's session."""
+        await self._holding.lost.wait()
+
+    async def asked(self) -> None:
+        """See `libs.events.ports.Log.asked`."""
+        await self._holding.asked.wait()
 
     async def close(self) -> None:
         """See `libs.events.ports.Log.close`."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.terminate()
+        await self._instances.give_back(self._partition)
 
 
 def _statement(parts: Sequence[str], tables: Mapping[type, Table]) -> str:

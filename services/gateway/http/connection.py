@@ -71,6 +71,10 @@ class Door(Protocol):
     def manager(self) -> web.Server:
         """aiohttp's side of the server."""
 
+    @property
+    def draining(self) -> bool:
+        """Whether the server is about to end."""
+
     def admit(self, connection: Connection, transport: asyncio.Transport) -> bool:
         """Let a new connection in, or answer it in another way and return False."""
 
@@ -180,6 +184,14 @@ class Connection(web.RequestHandler):
         """Make room: close a connection that is idle, or whose head is not complete."""
         self._door.count("idle_evicted" if self._head_since is None else "head_evicted")
         self.force_close()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; the last one of a server that ends says so (see `web.RequestHandler`)."""
+        if self._door.draining and not self._messages:
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

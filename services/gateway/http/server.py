@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import structlog
 from aiohttp import HttpVersion11, hdrs, web
@@ -22,6 +23,9 @@ from services.gateway.http.responses import SERVER
 
 CONNECTIONS_WAITING_MAX = 1024
 SHUTDOWN_TIMEOUT_S = 3.0
+DRAIN_S = 1.5
+"""So long an open connection may bring one more request, once the server is to end."""
+DRAIN_POLL_S = 0.02
 FILES_RESERVED = 256
 """Descriptors for all else that the process opens: databases, Kafka, workers, logs."""
 
@@ -89,6 +93,7 @@ class PartnerServer:
         self._counts: Counter[str] = Counter()
         self._listening: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
+        self.draining = False
         metrics.connections_open.set_function(lambda: len(self._open))
 
     @property
@@ -108,8 +113,11 @@ class PartnerServer:
         """How many connections are open."""
         return len(self._open)
 
-    async def start(self, *, host: str, port: int) -> None:
-        """Listen. Raises OSError when the port is taken."""
+    async def start(self, *, host: str, port: int, listening: socket.socket | None = None) -> None:
+        """Listen, on a socket that is open already or at an address.
+
+        Raises OSError when the port is taken.
+        """
         self._connections_max = min(
             self._bounds.connections_max,
             max(open_files_max(self._bounds.connections_max + FILES_RESERVED) - FILES_RESERVED, 1),
@@ -126,13 +134,27 @@ class PartnerServer:
         self._runner = web.ServerRunner(self._manager, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         loop = asyncio.get_running_loop()
+        where: dict[str, Any] = {"host": host, "port": port}
         self._listening = await loop.create_server(
             lambda: Connection(self, self._bounds, loop),
-            host,
-            port,
+            **(where if listening is None else {"sock": listening}),
             backlog=CONNECTIONS_WAITING_MAX,
         )
         self._sweep = loop.call_later(self._bounds.sweep_s, self._look_after)
+
+    async def drain(self) -> None:
+        """Let no new connection in, and tell each open one with its next answer that it ends.
+
+        A connection that is closed while it is idle may be losing a request that is on its
+        way: most clients have learnt by then.
+        """
+        self.draining = True
+        if self._listening is not None:
+            self._listening.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while self._open:  # noqa: ASYNC110 - once in the life of a process
+                    await asyncio.sleep(DRAIN_POLL_S)
 
     async def close(self) -> None:
         """Stop listening; requests under way get their answers."""

@@ -25,6 +25,10 @@ class StockWatch(Protocol):
         """Show a pool's figures."""
         ...
 
+    def forget(self, pool: Pool) -> None:
+        """Show a pool's figures no more: another process has its partition."""
+        ...
+
     def conflict(self) -> None:
         """Count a terminal event that could not be applied."""
         ...
@@ -118,6 +122,14 @@ class InventoryBehaviour:
             full=full,
             pools=tuple(_figures(pool, head) for pool in pools),
         )
+
+    def forget(self) -> None:
+        """Report and show nothing more of a partition that is lost."""
+        if self._state is not None:
+            for pool in self._state.all(Pool):
+                self.watch.forget(pool)
+        self._state = self._head = None
+        self._changed.clear()
 
     def open_holds(self) -> int:
         """Return how many holds are open."""

@@ -84,9 +84,25 @@ def test_every_step_waits_only_for_steps_that_exist(plan: Plan) -> None:
     known = {step.name for step in plan.services}
     assert all(set(step.after) <= known for step in plan.services)
     stopped = [name for wave in plan.stop_order for name in wave]
-    assert sorted(stopped) == sorted({*known, "postgres", "kafka"})
+    # Also what is there only during a rolling restart.
+    further = {steps[-1].name for steps in plan.instances.values()}
+    assert sorted(stopped) == sorted({*known, *further, "postgres", "kafka"})
     assert stopped.index("gateway") < stopped.index("inventory") < stopped.index("kafka")
     assert "postgres" == stopped[-1]
+
+
+def test_each_process_of_a_service_has_an_ops_port_of_its_own(plan: Plan) -> None:
+    """All gateways share the partner port; one process more is there for rolling restarts."""
+    for service, steps in plan.instances.items():
+        ports = [step.command.environment[f"OTA_{service.upper()}_OPS_PORT"] for step in steps]
+        assert [service, f"{service}-2"] == [step.name for step in steps]
+        assert len(steps) == len(set(ports))
+        shared = {id(step.listening) for step in steps}
+        assert 1 == len(shared)
+        assert (service == "gateway") == (steps[0].listening is not None)
+    assert not {steps[-1].name for steps in plan.instances.values()} & {
+        step.name for step in plan.services
+    }
 
 
 def test_secrets_are_made_once_and_only_for_their_owner(tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_what_is_no_port_is_refused_by_name(text: str) -> None:
         parse(environment={"OTA_PARTNER_PORT": text}, checkout=CHECKOUT)
 
 
+def test_a_service_may_have_more_processes_than_others() -> None:
+    """Its own number counts before the one for all, and that before the default."""
+    told = {"OTA_INSTANCES": "2", "OTA_INSTANCES_GATEWAY": "3"}
+    found = parse(environment=told, checkout=Path("/c")).instances
+    assert {"gateway": 3, "inventory": 2, "reservation": 2, "fulfillment": 2} == found
+    assert {1} == set(parse(environment={}, checkout=Path("/c")).instances.values())
+    with pytest.raises(SettingsError, match="OTA_INSTANCES_GATEWAY"):
+        parse(environment={"OTA_INSTANCES_GATEWAY": "0"}, checkout=Path("/c"))
+
+
 def test_two_addresses_may_not_share_a_port() -> None:
     """Both variables are named, so that either can be changed."""
     with pytest.raises(SettingsError, match="OTA_KAFKA_PORT and OTA_PARTNER_PORT are both 8080"):

@@ -26,6 +26,10 @@ class Seen:
         """See `StockWatch`."""
         self.available[pool.pool_no] = pool.available
 
+    def forget(self, pool: Pool) -> None:
+        """See `StockWatch`."""
+        del self.available[pool.pool_no]
+
     def conflict(self) -> None:
         """See `StockWatch`."""
         self.conflicts += 1
@@ -141,6 +145,16 @@ def test_there_is_nothing_to_report_before_the_partition_is_owned() -> None:
     """A standby publishes no figures."""
     assert InventoryBehaviour(watch=Seen()).report(full=True) is None
     assert 0 == InventoryBehaviour(watch=Seen()).open_holds()
+
+
+def test_a_partition_that_is_lost_is_not_reported_any_more() -> None:
+    """Neither to gateways nor to operators: its figures are another process's now."""
+    partition = stocked()
+    partition.behaviour.forget()
+    assert partition.behaviour.report(full=True) is None
+    assert {} == partition.seen.available
+    assert 0 == partition.behaviour.open_holds()
+    partition.behaviour.forget()
 
 
 def test_operators_see_stock_and_open_holds_and_are_told_of_conflicts() -> None:

@@ -20,6 +20,8 @@ NAMES = {
     "ota_fenced_writes_total": (),
     "ota_dead_letters_total": ("topic",),
     "ota_partition_state": ("partition",),
+    "ota_partition_unserved_seconds": ("partition",),
+    "ota_partitions_owned": (),
     "ota_outbox_pending": ("partition",),
     "ota_event_gap_fills_total": (),
     "ota_stale_commands_dropped_total": (),
