@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,11 @@ openapi: install ## Write the generated documents of API and topics to docs/ (RE
 test-api: install ## Call the live API with at least 5,000 generated requests, all checks on (Schemathesis).
 	@$(LAUNCHER) prepare
 	@$(PYTHON) -m tests.api
+
+test-overload: install ## Five times what the ledger can take, and every endpoint under each fault; writes docs/evidence/ (4 minutes).
+	@$(LAUNCHER) prepare
+	@$(PYTHON) -m tests.campaign.overload --report overload
+	@$(PYTHON) -m tests.campaign.bounded --report bounded
 
 admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
 	@$(PYTHON) -m deploy.local.console $(ARGS)

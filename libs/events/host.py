@@ -40,7 +40,7 @@ from libs.runtime.config import ServiceSettings
 from libs.runtime.metrics import Metrics, PartitionState, new_registry
 from libs.runtime.ops import OpsServer
 from libs.runtime.postgres import acquire, create_pool
-from libs.runtime.steps import Steps
+from libs.runtime.steps import Steps, Throttle
 from libs.runtime.supervise import keep_running, spawn
 
 log = structlog.get_logger()
@@ -285,6 +285,7 @@ class Host:
             step=self._steps,
             monotonic=time.monotonic,
             owned=partial(self._owned, partition),
+            throttle=self._throttle(),
         )
         pending = self._metrics.outbox_pending.labels(str(partition))
         pending.set_function(lambda: loop.outbox_pending)
@@ -304,6 +305,13 @@ class Host:
         except* FeedLost as lost:
             log.error("partition.feed_lost", partition=partition, reason=str(lost.exceptions[0]))
             raise
+
+    def _throttle(self) -> Throttle | None:
+        per_s = self._settings.throttle
+        if per_s is None:
+            return None
+        log.warning("test_hook.throttle", commands_per_s=per_s, effect="commands wait, for a test")
+        return Throttle(per_s)
 
     def _owned(self, partition: int) -> None:
         self._instances.serves(partition)

@@ -5,7 +5,7 @@ Deliberately without deciding: what comes out of here is what the loop decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -70,7 +70,9 @@ class Intake:
         watch: IntakeWatch,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
+        throttle: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
+        """*throttle* is awaited with the number of commands that are about to be decided."""
         self._partition = partition
         self._behaviour = behaviour
         self._gaps = gaps
@@ -78,6 +80,7 @@ class Intake:
         self._watch = watch
         self._now = now
         self._monotonic = monotonic
+        self._throttle = throttle
         self._owner_seqs: dict[str, int] = {}
         self._checked_at = 0.0
         self._unsaved_since: float | None = None
@@ -112,6 +115,8 @@ class Intake:
         messages: list[Envelope] = []
         for name, records in groupby(received, key=attrgetter("topic")):
             messages += await self._admit(BY_NAME[name], list(records))
+        if self._throttle is not None:
+            await self._throttle(sum(map(is_request, messages)))
         return messages
 
     async def _admit(self, topic: Topic, received: Sequence[Received]) -> list[Envelope]:

@@ -48,6 +48,10 @@ class NotExecuted(Exception):
     """The command was never handed to the broker; the caller may retry freely."""
 
 
+class Overloaded(NotExecuted):
+    """Nothing was sent: a new command to this partition would not be answered soon."""
+
+
 class OutcomeUnknown(Exception):
     """No answer in time; the caller learns the outcome by a retry with the same key."""
 
@@ -55,10 +59,14 @@ class OutcomeUnknown(Exception):
 class CommandClient(Protocol):
     """Sends commands; a repeat that is already on its way here joins the first."""
 
+    def check(self, *, topic: str, partition: int) -> None:
+        """Raise what `submit` would raise now for a new command, before work is put into one."""
+        ...
+
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """Send *request* and return its reply.
 
-        Raises NotExecuted when nothing was sent, OutcomeUnknown when no answer
-        came within *timeout_s* seconds.
+        Raises NotExecuted (Overloaded) when nothing was sent, OutcomeUnknown when no
+        answer came within *timeout_s* seconds.
         """
         ...

@@ -8,7 +8,7 @@ answer. Anything unexpected ends the run; the next run starts from what is durab
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -91,8 +91,12 @@ class PartitionLoop:
         step: Callable[[str], None],
         monotonic: Callable[[], float],
         owned: Callable[[], None],
+        throttle: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
-        """*step* is told the named steps of a batch, *owned* when the partition is served."""
+        """*step* is told the named steps of a batch, *owned* when the partition is served.
+
+        *throttle* is a test's; see `Intake`.
+        """
         self._partition = partition
         self._behaviour = behaviour
         self._log = log
@@ -112,6 +116,7 @@ class PartitionLoop:
             watch=watch,
             now=clock.now,
             monotonic=monotonic,
+            throttle=throttle,
         )
         self._outbox = Outbox(
             log=log, publisher=publisher, topic=behaviour.events_out.name, partition=partition

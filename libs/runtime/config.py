@@ -156,6 +156,11 @@ class ServiceSettings(BaseSettings):
         pattern=r"^[a-z0-9_.]+(:[1-9][0-9]*)?$",
         description="Test hook: the process kills itself at the n-th pass of a step (name[:n]).",
     )
+    throttle: int | None = Field(
+        None,
+        ge=1,
+        description="Test hook: each partition decides at most so many commands a second.",
+    )
 
 
 def describe(error: ValidationError | SettingsError) -> str:

@@ -97,6 +97,14 @@ class Metrics:
             "ota_commands_unknown_outcome_total",
             "Commands handed to Kafka whose answer was not there in time (504).",
         )
+        self.commands_shed = self._counter(
+            "ota_commands_shed_total",
+            "Commands refused (503) because their partition would not have answered soon.",
+        )
+        self.requests_shed = self._counter(
+            "ota_requests_shed_total",
+            "Requests refused (503) unread because their turn came too late: too many have come.",
+        )
         self.connections_open = self._gauge(
             "ota_connections_open", "Connections to the partner port."
         )

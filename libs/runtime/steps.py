@@ -1,7 +1,8 @@
-"""Crash points: a process that kills itself where a test asks it to, as a power cut would."""
+"""What tests ask of a process: to kill itself at a step, as a power cut would, or to be slow."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -35,3 +36,28 @@ class Steps:
         self._left -= 1
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+THROTTLE_LATE_S = 0.05
+"""So much of the time that deciding itself takes counts as time that commands have waited."""
+
+
+class Throttle:
+    """Lets *per_s* commands a second pass, as if deciding each took its time; None lets all pass.
+
+    Setting ``OTA_THROTTLE``. Each partition of a service has one of its own.
+    """
+
+    __slots__ = ("_command_s", "_free_at")
+
+    def __init__(self, per_s: int | None) -> None:
+        self._command_s = 1 / per_s if per_s is not None else 0.0
+        self._free_at = 0.0
+
+    async def __call__(self, commands: int) -> None:
+        """Wait until so many commands would have been decided."""
+        if not self._command_s or not commands:
+            return
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(now - THROTTLE_LATE_S, self._free_at) + commands * self._command_s
+        await asyncio.sleep(max(0.0, self._free_at - now))

@@ -86,6 +86,12 @@ class BrokerLink:
         self._step = step
         self._client: KafkaCommandClient | None = None
 
+    def check(self, *, topic: str, partition: int) -> None:
+        """See `libs.events.requests.CommandClient.check`."""
+        if self._client is None:
+            raise NotExecuted("the broker is not connected")
+        self._client.check(topic=topic, partition=partition)
+
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """See `libs.events.requests.CommandClient.submit`."""
         if self._client is None:
@@ -103,7 +109,7 @@ class BrokerLink:
         """See `libs.events.kafka.requests.RequestWatch`."""
         self._metrics.batch_messages.observe(commands)
 
-    def check(self) -> str | None:
+    def missing(self) -> str | None:
         """Say why no command can be sent now."""
         return None if self._client is not None else "the broker is not connected"
 
@@ -155,7 +161,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         checks: dict[str, Callable[[], str | None]] = {
             "partners": gateway.check_directory,
             "catalogue": gateway.check_catalogue,
-            "broker": link.check,
+            "broker": link.missing,
             "images": lambda: None if warm.is_set() else "the QR workers are starting",
         }
         for name, check in checks.items():

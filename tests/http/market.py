@@ -24,7 +24,7 @@ from libs.events.contracts.reservation import (
     ReservationRefused,
 )
 from libs.events.envelope import Position
-from libs.events.requests import OutcomeUnknown, Reply, Request
+from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
 from libs.kernel.catalogue import Catalogue, PoolPlan
 from libs.kernel.ids import Numbers
 from libs.kernel.pricing import price_lines, total_minor
@@ -95,8 +95,14 @@ class Market:
 
     # The command client
 
+    def check(self, *, topic: str, partition: int) -> None:
+        """See `libs.events.requests.CommandClient.check`."""
+        if isinstance(self.failure, NotExecuted):
+            raise self.failure
+
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """See `libs.events.requests.CommandClient.submit`."""
+        self.check(topic=request.topic, partition=request.partition)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._joined(request)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Sequence
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
 
 from libs.events.codec import parse_position
 from libs.events.envelope import Position
@@ -43,7 +44,7 @@ def producer(*, bootstrap: str, client_id: str) -> AIOKafkaProducer:
 
 async def send_in_batches(
     producer: AIOKafkaProducer, records: Sequence[Outgoing]
-) -> list[asyncio.Future[object]]:
+) -> list[asyncio.Future[RecordMetadata]]:
     """Enqueue *records* as one batch for each partition, in order; a future a batch.
 
     A batch costs the client library a tenth of what its records cost one by one. Waits
@@ -137,7 +138,7 @@ def _newer(newest: Position | None, headers: Sequence[tuple[str, bytes]]) -> Pos
     return newest
 
 
-def _observe(future: asyncio.Future[object]) -> None:
+def _observe(future: asyncio.Future[RecordMetadata]) -> None:
     """Take note of a failure; who cares for it awaits the future as well."""
     if not future.cancelled():
         future.exception()

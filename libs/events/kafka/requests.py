@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import RecordMetadata
 
 from libs.events import codec
 from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.envelope import Envelope
 from libs.events.kafka.feed import consumer
+from libs.events.kafka.lane import Lane
 from libs.events.kafka.publisher import producer, send_in_batches
 from libs.events.ports import Outgoing
 from libs.events.registry import Unreadable
-from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
+from libs.events.requests import NotExecuted, OutcomeUnknown, Overloaded, Reply, Request
 from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY, Topic
 
 log = structlog.get_logger()
@@ -35,8 +37,9 @@ ROUND_S = 0.005
 TIMER_S = 0.01
 FIGURES_PAUSE_S = 0.03
 """Figures are taken in gulps; what one gateway has sold, another shows within 100 ms."""
-PENDING_MAX = 4_096
-"""Requests that may wait for an answer at one gateway; more are refused as not executed."""
+TOLD_EVERY_S = 5.0
+IN_ALL = 0.4
+"""An answer after so many seconds in all counts like one that waited this part of them."""
 UNACKNOWLEDGED_S_MAX = 0.5
 """While the broker has not acknowledged a command for this long, new ones are refused."""
 
@@ -55,13 +58,21 @@ class RequestWatch(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Pending:
-    """A command on its way; *askers* has who waits for it, and until when (the loop's clock)."""
+    """A command on its way; *askers* has who waits for it, and until when (the loop's clock).
+
+    *round* has by partition when the broker appended what left together with it.
+    """
 
     request: Request
+    lane: Lane
+    entered_at: float
+    ahead: int
     askers: dict[asyncio.Future[Reply | None], float] = field(default_factory=dict)
+    in_lane: bool = True
     handed_over: bool = False
     sent_at: float = 0.0
     acknowledged: bool = False
+    round: Mapping[tuple[str, int], int] = field(default_factory=dict)
     key: tuple[str, str] = field(default=("", ""))
 
 
@@ -91,6 +102,9 @@ class KafkaCommandClient:
         self._replies = consumer(bootstrap=bootstrap, client_id=f"gateway-{instance}-replies")
         self._figures = consumer(bootstrap=bootstrap, client_id=f"gateway-{instance}-figures")
         self._pending: dict[tuple[str, str], _Pending] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._refused: Counter[tuple[str, int]] = Counter()
+        self._told_at = -TOLD_EVERY_S
         self._queue: deque[_Pending] = deque()
         self._round: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
@@ -130,12 +144,13 @@ class KafkaCommandClient:
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """See `libs.events.requests.CommandClient.submit`."""
         key = (request.command_id, request.fingerprint)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         pending = self._pending.get(key)
         if pending is None:
-            pending = self._enqueue(key, request)
-        loop = asyncio.get_running_loop()
+            pending = self._enqueue(key, request, now)
         asker: asyncio.Future[Reply | None] = loop.create_future()
-        pending.askers[asker] = deadline = loop.time() + timeout_s
+        pending.askers[asker] = deadline = now + timeout_s
         self._call_time(deadline)
         try:
             reply = await asker
@@ -172,23 +187,52 @@ class KafkaCommandClient:
         if waiting:  # in a stall many are due shortly after one another: look at them together
             self._call_time(max(min(waiting), now + TIMER_S))
 
-    def _enqueue(self, key: tuple[str, str], request: Request) -> _Pending:
-        if len(self._pending) >= PENDING_MAX:
-            raise NotExecuted("too many requests are waiting for their answers")
-        if self._broker_is_silent():
-            raise NotExecuted("the broker does not acknowledge commands")
-        pending = _Pending(request=request, key=key)
+    def check(self, *, topic: str, partition: int) -> None:
+        """See `libs.events.requests.CommandClient.check`."""
+        self._lane_with_room(topic, partition, asyncio.get_running_loop().time())
+
+    def _enqueue(self, key: tuple[str, str], request: Request, now: float) -> _Pending:
+        lane = self._lane_with_room(request.topic, request.partition, now)
+        pending = _Pending(request, lane, now, lane.enter(now), key=key)
         self._pending[key] = pending
         self._queue.append(pending)
         self._wake.set()
         return pending
 
-    def _broker_is_silent(self) -> bool:
+    def _lane_with_room(self, topic: str, partition: int, now: float) -> Lane:
+        if self._broker_is_silent(now):
+            raise NotExecuted("the broker does not acknowledge commands")
+        where = (topic, partition)
+        lane = self._lanes.get(where)
+        if lane is None:
+            lane = self._lanes[where] = Lane()
+        if not lane.has_room(now):
+            self._refused[where] += 1
+            if now - self._told_at >= TOLD_EVERY_S:
+                self._tell_refused(now)
+            raise Overloaded(f"{topic} partition {partition}: no answer would come soon")
+        return lane
+
+    def _tell_refused(self, now: float) -> None:
+        """Log what was refused since the last time: a line for each would be a second overload."""
+        self._told_at = now
+        for (topic, partition), refused in self._refused.items():
+            lane = self._lanes[topic, partition]
+            log.warning(
+                "requests.shed",
+                topic=topic,
+                partition=partition,
+                refused=refused,
+                unanswered=lane.unanswered,
+                limit=lane.limit,
+            )
+        self._refused.clear()
+
+    def _broker_is_silent(self, now: float) -> bool:
         while self._unacknowledged and self._unacknowledged[0].acknowledged:
             self._unacknowledged.popleft()
         return bool(
-            self._unacknowledged
-            and time.monotonic() - self._unacknowledged[0].sent_at > UNACKNOWLEDGED_S_MAX
+            self._unacknowledged and now - self._unacknowledged[0].sent_at > UNACKNOWLEDGED_S_MAX
         )
 
     def _forget(self, pending: _Pending) -> None:
@@ -196,6 +240,9 @@ class KafkaCommandClient:
             del self._pending[pending.key]
         if not pending.handed_over and pending in self._queue:
             self._queue.remove(pending)
+        if pending.in_lane:
+            pending.in_lane = False
+            pending.lane.given_up()
         self._answered(pending.key)
 
     def _answered(self, key: tuple[str, str]) -> None:
@@ -224,9 +271,11 @@ class KafkaCommandClient:
 
     async def _send(self, batch: list[_Pending]) -> None:
         now = time.monotonic()
+        appended_ms: dict[tuple[str, int], int] = {}
         for pending in batch:
             pending.handed_over = True
             pending.sent_at = now
+            pending.round = appended_ms
         self._unacknowledged.extend(batch)
         try:
             futures = await send_in_batches(
@@ -234,11 +283,17 @@ class KafkaCommandClient:
             )
         except KafkaError as error:  # it may or may not be there: the outcome is unknown
             log.warning("requests.send_failed", error=repr(error))
+            for pending in batch:  # nothing is awaited for these any more
+                pending.acknowledged = True
             return
 
-        def done(future: asyncio.Future[object]) -> None:
-            if not future.cancelled() and (error := future.exception()) is not None:
-                log.warning("requests.not_acknowledged", error=repr(error))
+        def done(future: asyncio.Future[RecordMetadata]) -> None:
+            if not future.cancelled():
+                if (error := future.exception()) is not None:
+                    log.warning("requests.not_acknowledged", error=repr(error))
+                else:
+                    told = future.result()
+                    appended_ms[told.topic, told.partition] = told.timestamp
             if all(each.done() for each in futures):
                 for pending in batch:
                     pending.acknowledged = True
@@ -303,6 +358,10 @@ class KafkaCommandClient:
         key = (envelope.correlation_id, envelope.fingerprint or "")
         pending = self._pending.get(key)
         self._answered(key)
+        if pending is not None and pending.in_lane:
+            pending.in_lane = False
+            now = time.monotonic()
+            pending.lane.answered(now, took=_took(pending, record, now), ahead=pending.ahead)
         asking = [each for each in pending.askers if not each.done()] if pending else []
         if not asking or envelope.position is None:
             self._watch.unmatched()
@@ -316,3 +375,17 @@ class KafkaCommandClient:
         )
         for asker in asking:
             asker.set_result(reply)
+
+
+def _took(pending: _Pending, record: ConsumerRecord, now: float) -> float:
+    """Return how long a command has waited for its answer, both by the broker's clock.
+
+    What this process itself is late, while it is busy refusing, says nothing of the partition;
+    it counts only in part, so that the answer is in time all in all.
+    """
+    in_all_s = now - pending.entered_at
+    appended_ms = pending.round.get((pending.request.topic, pending.request.partition))
+    if appended_ms is None:  # the answer was quicker than the acknowledgement
+        return in_all_s
+    waited_s: float = (record.timestamp - appended_ms) / 1000
+    return max(waited_s, in_all_s * IN_ALL)

@@ -53,6 +53,11 @@ class Commands:
         self._now = now
         self._running: dict[str, _Running] = {}
 
+    def check(self, write: Write, *, topic: Topic, partition: int) -> None:
+        """Raise NotExecuted if the command of *write* would not be sent, before it is made."""
+        if write.command_id not in self._running:
+            self._client.check(topic=topic.name, partition=partition)
+
     async def submit(
         self, write: Write, *, topic: Topic, partition: int, data: object
     ) -> Reply | Refusal:

@@ -112,6 +112,8 @@ class Reservations:
         if pool is None or reservation_id is None or product is None:
             return Outcome(content=refusals.sold_out(available=0))
         reference = asked.customer_reference
+        if reference is not None:  # no key is stored for a command that will not be sent
+            self._commands.check(write, topic=INVENTORY_COMMANDS, partition=pool.partition)
         reply = await self._commands.submit(
             write,
             topic=INVENTORY_COMMANDS,
@@ -160,6 +162,7 @@ class Reservations:
             return Outcome(content=refusals.VISIT_DATE)
         if pool is None:
             return Outcome(content=refusals.RESERVATION_NOT_FOUND)
+        self._commands.check(write, topic=RESERVATION_COMMANDS, partition=pool.partition)
         reply = await self._commands.submit(
             write,
             topic=RESERVATION_COMMANDS,

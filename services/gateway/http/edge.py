@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from aiohttp import hdrs, web
 
-from libs.events.requests import NotExecuted, OutcomeUnknown
+from libs.events.requests import NotExecuted, OutcomeUnknown, Overloaded
 from libs.kernel.ids import command_id
 from libs.runtime.metrics import Metrics
 from services.gateway.app.audit import AuditTrail
@@ -33,6 +33,7 @@ from services.gateway.http.exchange import Answer, Exchange, note_of
 from services.gateway.http.limits import CallLimits
 from services.gateway.http.parameters import NO_PARAMETERS, Parameters, read_query
 from services.gateway.http.responses import respond
+from services.gateway.http.turns import Turns
 
 VIEW_WAIT_S = 1.5
 HEALTH_PATH = "/healthz"
@@ -52,6 +53,16 @@ UNCONFIRMED = Refusal(
 NOT_EXECUTED = Refusal(
     word="NOT_EXECUTED",
     detail="A part of the system is not available; nothing was done.",
+    retry_after_s=1,
+)
+OVERLOADED = Refusal(
+    word="NOT_EXECUTED",
+    detail="Too many requests are waiting for this product's stock; nothing was done.",
+    retry_after_s=1,
+)
+LATE = Refusal(
+    word="NOT_EXECUTED",
+    detail="More requests come than can be looked at; nothing was done.",
     retry_after_s=1,
 )
 OUTCOME_UNKNOWN = Refusal(
@@ -81,6 +92,9 @@ class Edge:
         self._seal = seal
         self._durations = metrics.http_server_request_duration_seconds
         self._unknown_outcomes = metrics.commands_unknown_outcome
+        self._shed = metrics.commands_shed
+        self._late = metrics.requests_shed
+        self._turns = Turns()
         self._limits = limits
         self._audit = audit
         self._now = now
@@ -95,8 +109,17 @@ class Edge:
         exchange = self._begin(request, endpoint.query_names)
         exchange.path_id = path_id
         content: Answer | Refusal
+        turn = self._turns.enter()
         try:
-            content = await self._answer(endpoint, exchange)
+            if turn is None or endpoint.public is not None or await turn:
+                content = await self._answer(endpoint, exchange)
+            else:
+                self._late.inc()
+                content = LATE
+        except Overloaded:  # no line for each: the sender logs how many there were
+            self._shed.inc()
+            exchange.command_id = None  # nothing was carried out: alike refusals share a record
+            content = OVERLOADED
         except (StoreUnavailable, ViewBehind, NotExecuted) as error:
             log.warning("gateway.request.not_executed", route=endpoint.path, reason=str(error))
             content = NOT_EXECUTED
@@ -109,6 +132,8 @@ class Edge:
                 "gateway.request.failed", route=endpoint.path, request_id=exchange.request_id
             )
             content = _failed(exchange)
+        finally:
+            self._turns.leave()
         return self._end(endpoint, exchange, content)
 
     async def refuse_unmatched(

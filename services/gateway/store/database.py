@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -39,6 +40,12 @@ async def borrowed(pool: Pool) -> AsyncIterator[Connection]:
     """Lend a connection; raises StoreUnavailable when the database cannot be asked in time."""
     try:
         async with acquire(pool, timeout_s=ACQUIRE_TIMEOUT_S) as connection:
-            yield connection
+            try:
+                yield connection
+            except (asyncio.CancelledError, TimeoutError, OSError):
+                # Its statement may run on: handing it back would wait for the server's word,
+                # beyond the time in which the request must be answered.
+                connection.terminate()
+                raise
     except _PASSING as error:
         raise StoreUnavailable(f"the database cannot be asked: {type(error).__name__}") from error

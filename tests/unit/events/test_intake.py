@@ -111,9 +111,11 @@ class Inputs:
             watch=self.watch,
             now=lambda: self.clock,
             monotonic=lambda: self.elapsed_s,
+            throttle=self.throttle,
         )
         self.intake.start(self.head({}))
         self.offsets: dict[str, int] = {}
+        self.throttled: list[int] = []
 
     def head(self, inputs: dict[str, InputPosition]) -> Head:
         """Return a head with those input positions."""
@@ -144,6 +146,10 @@ class Inputs:
     async def events(self, *envelopes: Envelope) -> list[str]:
         """Take events in and return the ids of what is to be decided."""
         return await self.take(*(self.record(EVENTS, envelope) for envelope in envelopes))
+
+    async def throttle(self, commands: int) -> None:
+        """Note what is about to be decided."""
+        self.throttled.append(commands)
 
     async def take(self, *records: Received) -> list[str]:
         """Take records in and return the ids of what is to be decided."""
@@ -332,3 +338,12 @@ async def test_a_new_owner_continues_from_its_head() -> None:
     inputs = Inputs()
     inputs.intake.start(inputs.head({EVENTS: InputPosition(offset=6, generation=1, seq=7)}))
     assert ["1-0-8"] == await inputs.events(units_held(6), units_held(7), units_held(8))
+
+
+async def test_a_throttle_is_told_of_commands_that_will_be_decided() -> None:
+    """Events, and commands too old to be decided, cost nothing."""
+    inputs = Inputs()
+    old = inputs.record(COMMANDS, cancel(1), appended_at=NOW - timedelta(seconds=10))
+    await inputs.take(inputs.record(EVENTS, units_held(1)), old)
+    await inputs.take(inputs.record(COMMANDS, cancel(2)), inputs.record(COMMANDS, cancel(3)))
+    assert [0, 2] == inputs.throttled

@@ -60,6 +60,7 @@ def test_the_shared_settings_are_these() -> None:
         "log_level": "INFO",
         "log_format": "json",
         "kill_at": None,
+        "throttle": None,
     } == {name: field.default for name, field in ServiceSettings.model_fields.items()}
     assert all(field.description for field in ServiceSettings.model_fields.values())
 

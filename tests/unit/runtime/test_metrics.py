@@ -37,6 +37,8 @@ NAMES = {
     "ota_event_loop_lag_seconds": (),
     "ota_replies_unmatched_total": (),
     "ota_commands_unknown_outcome_total": (),
+    "ota_commands_shed_total": (),
+    "ota_requests_shed_total": (),
     "ota_connections_open": (),
     "ota_connections_refused_total": ("reason",),
     "ota_audit_rows_total": (),

@@ -1,7 +1,8 @@
-"""Crash points: the process dies exactly where it was told to."""
+"""Test hooks: the process dies exactly where it was told to, or is as slow as it was told to be."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.runtime.steps import Steps
+from libs.runtime.steps import THROTTLE_LATE_S, Steps, Throttle
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,3 +67,20 @@ def test_other_forms_are_refused(kill_at: str) -> None:
     """A misspelt crash point would make a test prove nothing."""
     with pytest.raises(ValueError, match="name:n"):
         Steps(kill_at)
+
+
+async def test_a_throttle_lets_so_many_commands_a_second_pass() -> None:
+    """Never more, but for the little that deciding itself may have taken."""
+    throttle, clock = Throttle(1_000), asyncio.get_running_loop().time
+    began_at = clock()
+    for _ in range(10):
+        await throttle(20)
+    assert 0.2 - THROTTLE_LATE_S <= clock() - began_at
+
+
+async def test_without_a_throttle_nobody_waits() -> None:
+    """Nothing is set in production, and what is no command is never held up."""
+    for throttle, commands in ((Throttle(None), 1_000_000), (Throttle(1), 0)):
+        waiting = throttle(commands)
+        with pytest.raises(StopIteration):
+            waiting.send(None)

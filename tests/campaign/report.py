@@ -1,0 +1,135 @@
+"""What a campaign leaves behind: figures as JSON, tables to read, and a plot that loads nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pygal
+
+_SCRIPT = re.compile(rb"<script.*?</script>", re.DOTALL)
+
+
+def write_overload(folder: Path, *, name: str, result: Mapping[str, Any]) -> None:
+    """Write an overload's result into *folder*: ``name.md``, ``name.json`` and ``name.svg``."""
+    _write(folder, name, result)
+    (folder / f"{name}.svg").write_bytes(_plot(result["seconds"]))
+    rows = []
+    for stretch, kinds in result["stretches"].items():
+        for kind, figures in kinds.items():
+            for status in figures:
+                if status != "offered_per_s":
+                    each = figures[status]
+                    latencies = [f"{each[f'{of}_ms']:g}" for of in ("p50", "p99", "max")]
+                    rows.append([stretch, kind, status, f"{each['per_s']:g}", *latencies])
+    asked_per_s = result["times"] * result["throttle_per_s"]
+    lines = [
+        f"# Overload: {result['times']:g} times {result['throttle_per_s']} commands a second",
+        "",
+        *_origin(result),
+        "",
+        (
+            f"One product is asked for {asked_per_s:,.0f} times a second for"
+            f" {result['overload_s']:g} s; its partition of the ledger decides"
+            f" {result['throttle_per_s']} a second (test hook `OTA_THROTTLE`). Another product"
+            " and reads go on beside it. Latencies, in milliseconds, count from when a request was"
+            " due."
+        ),
+        "",
+        *_table(["stretch", "requests", "status", "a second", "p50", "p99", "max"], rows),
+        "",
+        (
+            f"Slowest answer: {result['slowest_ms']} ms; of 2 s or more by the gateway's clock:"
+            f" {result['slow_by_the_gateways_clock']}. Requests without an answer:"
+            f" {result['unanswered']}. Told 201 without a hold: {result['told_201_without_hold']};"
+            f" told 503 with one: {result['told_503_with_hold']}."
+        ),
+        "",
+        f"CPU seconds: {', '.join(f'{who} {used:g}' for who, used in result['cpu_s'].items())}.",
+        "",
+        f"![second by second]({name}.svg)",
+        "",
+        "Not as it must be: " + ("; ".join(result["shortfalls"]) or "nothing") + ".",
+    ]
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_bounded(folder: Path, *, name: str, result: Mapping[str, Any]) -> None:
+    """Write what each endpoint took under each fault: ``name.md`` and ``name.json``."""
+    _write(folder, name, result)
+    faults = result["faults"]
+    summary = [
+        [fault, f"{each['answers']:,}", f"{each['slowest_ms']}", f"{each['recovered_s']:g}"]
+        for fault, each in faults.items()
+    ]
+    endpoints = next(iter(faults.values()))["endpoints"]
+    rows = [
+        [endpoint, *(str(each["endpoints"][endpoint]["slowest_ms"]) for each in faults.values())]
+        for endpoint in endpoints
+    ]
+    lines = [
+        "# Every endpoint under every fault",
+        "",
+        *_origin(result),
+        "",
+        (
+            "Each endpoint is called by two clients without pause while something behind the"
+            " gateway is frozen (SIGSTOP) or killed (SIGKILL). An answer must come within 2,000 ms."
+        ),
+        "",
+        *_table(["fault", "answers", "slowest, ms", "all well again after, s"], summary),
+        "",
+        "The slowest answer of each endpoint, in milliseconds:",
+        "",
+        *_table(["endpoint", *faults], rows),
+        "",
+        "Not as it must be: " + ("; ".join(result["broken"]) or "nothing") + ".",
+    ]
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write(folder: Path, name: str, result: Mapping[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _origin(result: Mapping[str, Any]) -> list[str]:
+    machine, commit = result["machine"], result["commit"]
+    changed = " with changes" if commit["changed_files"] else ""
+    return [
+        (
+            f"`{result['command']}` on commit {str(commit['id'])[:12]}{changed};"
+            f" {machine['cores']} cores ({machine['processor']}), load generator included;"
+            f" load average at the end {machine['load_average_before']}."
+        )
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(cells) + " |" for cells in lines]
+
+
+def _plot(seconds: Sequence[Mapping[str, Any]]) -> bytes:
+    plot = pygal.Line(
+        js=[],
+        width=900,
+        height=420,
+        legend_at_bottom=True,
+        show_dots=False,
+        x_title="seconds",
+        y_title="a second",
+        title="The hot product: offered, done, refused; p99 in ms on the right",
+        x_labels=[str(second) for second in range(len(seconds))],
+        x_labels_major_every=10,
+        show_minor_x_labels=False,
+    )
+    for series in ("offered", "done", "refused"):
+        plot.add(series, [second[series] for second in seconds])
+    for series in ("done_p99_ms", "refused_p99_ms"):
+        plot.add(series, [second[series] for second in seconds], secondary=True)
+    return _SCRIPT.sub(b"", plot.render())
