@@ -36,7 +36,7 @@ LOAD_TIMEOUT_S = 60
 _LOCK_SPACE = 0x4F5441  # "OTA": the advisory locks of partitions
 
 _HEAD = "partition, epoch, generation, seq, decided_at, hash, inputs"
-_ANSWER = "command_id::text, fingerprint, type, version, answer, reply_to"
+_ANSWER = "command_id::text, fingerprint, type, version, answer, reply_to, evidence"
 _EVENT_FIELDS = {
     "seq": "bigint",
     "type": "text",
@@ -54,6 +54,7 @@ _ANSWER_FIELDS = {
     "version": "smallint",
     "answer": "text",
     "reply_to": "smallint",
+    "evidence": "text",
 }
 EVENT_COLUMNS = "partition, generation, seq, type, version, decided_at, meta, data"
 
