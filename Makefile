@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ unit: install ## Run the tests that need no server, in seconds.
 lint: install ## Check style, types and the rules of who may import whom.
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client -p ota_checker
+	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client -p ota_checker -p ota_verify
 	@.venv/bin/lint-imports
 
 format: install ## Put the code into the house's format.
@@ -72,6 +72,12 @@ test-overload: install ## Five times what the ledger can take, and every endpoin
 
 admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
 	@$(PYTHON) -m deploy.local.console $(ARGS)
+
+verify: install ## Verify the running stack with code that is not its own: ARGS="export DIR", "exported DIR", "system --json".
+	@$(PYTHON) -m deploy.local.verifying $(or $(ARGS),system)
+
+tamper: install ## Falsify an export in COUNT=1000 ways and see each one detected (SEED=1; FROM=<export> for a real system's).
+	@$(PYTHON) -m tests.tamper --count $(or $(COUNT),1000) --seed $(or $(SEED),1) $(if $(FROM),--from $(FROM)) --write
 
 bench: install ## Run every scenario and write tables, JSON and a report: BENCH=quick (3 minutes) or full; ARGS="--only reserve".
 	@$(PYTHON) -m bench $(if $(BENCH),--$(BENCH)) $(ARGS)

@@ -24,10 +24,12 @@ SECRET_READERS: Final[Mapping[str, tuple[str, ...]]] = {
     "OTA_FINGERPRINT_KEY": ("gateway",),
     "OTA_NUMBERING_KEY": ("reservation", "fulfillment"),
     "OTA_TICKET_SIGNING_KEY": ("fulfillment",),
+    "OTA_ANCHOR_SIGNING_KEY": ("inventory", "reservation", "fulfillment"),
 }
 SERVICE_SECRETS: Final = tuple(SECRET_READERS)
 SUPERUSER_PASSWORD: Final = "OTA_POSTGRES_PASSWORD"  # noqa: S105 - a name
 READER_PASSWORD: Final = "OTA_READER_PASSWORD"  # noqa: S105 - a name
+VERIFIER_PASSWORD: Final = "OTA_VERIFIER_PASSWORD"  # noqa: S105 - a name
 
 
 def owner_password(*, service: str) -> str:
@@ -48,6 +50,7 @@ def names() -> tuple[str, ...]:
         *(owner_password(service=name) for name in SERVICES),
         *(app_password(service=name) for name in SERVICES),
         READER_PASSWORD,
+        VERIFIER_PASSWORD,
     )
 
 
@@ -83,4 +86,5 @@ def dsns(
         found[f"{prefix}_DSN"] = dsn(f"ota_{name}_app", app_password(service=name), name)
         found[f"{prefix}_OWNER_DSN"] = dsn(f"ota_{name}_owner", owner_password(service=name), name)
         found[f"{prefix}_READ_DSN"] = dsn("ota_reader", READER_PASSWORD, name)
+        found[f"{prefix}_VERIFY_DSN"] = dsn("ota_verifier", VERIFIER_PASSWORD, name)
     return found

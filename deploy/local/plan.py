@@ -108,13 +108,14 @@ def service_environment(
 
 
 def own_environment(*, environment: Mapping[str, str], service: str, owner: bool) -> dict[str, str]:
-    """Return the environment without what only other services may know.
+    """Return the environment without what only other services and the verifier may know.
 
     The credentials of the migration role are left in only if *owner* asks for them.
     """
     hidden = {name for name, readers in SECRET_READERS.items() if service not in readers}
     hidden |= {f"OTA_{name.upper()}_DSN" for name in SERVICES if name != service}
     hidden |= {f"OTA_{name.upper()}_OWNER_DSN" for name in SERVICES if name != service or not owner}
+    hidden |= {f"OTA_{name.upper()}_VERIFY_DSN" for name in SERVICES}
     return {name: text for name, text in environment.items() if name not in hidden}
 
 

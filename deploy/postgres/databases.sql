@@ -22,12 +22,12 @@ SELECT format(
 FROM unnest(string_to_array(:'services', ',')) AS service
 WHERE 'ota_' || service || :'suffix' NOT IN (SELECT datname FROM pg_database) \gexec
 
--- Only its own service and the reader may even connect.
+-- Only its own service, the reader and the verifier may even connect.
 SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', 'ota_' || service || :'suffix')
 FROM unnest(string_to_array(:'services', ',')) AS service \gexec
 
 SELECT format(
-    'GRANT CONNECT ON DATABASE %I TO %I, ota_reader',
+    'GRANT CONNECT ON DATABASE %I TO %I, ota_reader, ota_verifier',
     'ota_' || service || :'suffix', 'ota_' || service || '_app'
   )
 FROM unnest(string_to_array(:'services', ',')) AS service \gexec

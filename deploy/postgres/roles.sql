@@ -1,4 +1,4 @@
--- The roles of the four services, and the one that reads what they publish. Harmless when repeated.
+-- The roles of the four services, the one that reads what they publish, and the verifier. Harmless when repeated.
 -- Run by psql as superuser; passwords come from the environment, so that none shows in a list of
 -- processes or in a file.
 
@@ -11,6 +11,7 @@
 \getenv fulfillment_owner OTA_FULFILLMENT_OWNER_PASSWORD
 \getenv fulfillment_app OTA_FULFILLMENT_APP_PASSWORD
 \getenv reader OTA_READER_PASSWORD
+\getenv verifier OTA_VERIFIER_PASSWORD
 
 BEGIN;
 
@@ -19,15 +20,17 @@ VALUES ('ota_gateway_owner', :'gateway_owner'), ('ota_gateway_app', :'gateway_ap
   ('ota_inventory_owner', :'inventory_owner'), ('ota_inventory_app', :'inventory_app'),
   ('ota_reservation_owner', :'reservation_owner'), ('ota_reservation_app', :'reservation_app'),
   ('ota_fulfillment_owner', :'fulfillment_owner'), ('ota_fulfillment_app', :'fulfillment_app'),
-  ('ota_reader', :'reader');
+  ('ota_reader', :'reader'), ('ota_verifier', :'verifier');
 
 SELECT format('CREATE ROLE %I', role) FROM wanted
 WHERE role NOT IN (SELECT rolname FROM pg_roles) \gexec
 
 SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', role, password) FROM wanted \gexec
 
--- The reader sees published views, and could not write even where a grant went wrong.
+-- The reader sees published views, the verifier all tables but those of secrets; neither could write
+-- even where a grant went wrong.
 ALTER ROLE ota_reader SET default_transaction_read_only = on;
+ALTER ROLE ota_verifier SET default_transaction_read_only = on;
 
 REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC;
 

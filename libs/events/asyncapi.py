@@ -81,6 +81,8 @@ def topic_of(message: Message) -> Topic:
         return topics.GATEWAY_REPLIES
     if message.name == "ota.inventory.availability_reported":
         return topics.INVENTORY_AVAILABILITY
+    if message.name == "ota.platform.head_anchored":
+        return topics.ANCHORS
     kind = "commands" if message in COMMANDS else "events"
     return topics.BY_NAME[f"ota.{service}.{kind}.v1"]
 
@@ -210,6 +212,10 @@ def _cloud_event() -> Json:
         ),
         "ce_replayed": text("There when an answer had been recorded before.", const="1"),
         "ce_figures": text("A pool's figures beside an answer, as JSON."),
+        "ce_evidence": text(
+            "Beside an answer: position and hash (base64) of the event that the command led to.",
+            pattern="^[0-9]+-[0-9]+-[0-9]+[.][A-Za-z0-9+/]{43}=$",
+        ),
     }
     return {
         "headers": {

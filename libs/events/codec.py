@@ -34,9 +34,16 @@ class Uninteresting:
 
 
 def encode(
-    envelope: Envelope, *, figures: PoolFigures | None = None, body: bytes | None = None
+    envelope: Envelope,
+    *,
+    figures: PoolFigures | None = None,
+    evidence: str | None = None,
+    body: bytes | None = None,
 ) -> tuple[Headers, bytes]:
-    """Return headers and value of a record; *body* is the data where it is written already."""
+    """Return headers and value of a record; *body* is the data where it is written already.
+
+    *evidence* goes with an answer: it names the event that the command led to.
+    """
     type_header, version_header = _TYPE_HEADERS[type(envelope.data)]
     headers: Headers = [
         _SPEC,
@@ -66,6 +73,8 @@ def encode(
         headers.append(("ce_replayed", b"1"))
     if figures is not None:
         headers.append(_figures_header(figures))
+    if evidence is not None:
+        headers.append(("ce_evidence", evidence.encode()))
     return headers, MESSAGES.write(envelope.data) if body is None else body
 
 
@@ -146,6 +155,11 @@ def figures_of(headers: Iterable[tuple[str, bytes]]) -> PoolFigures | None:
     """Return the figures that came with an answer, None if there are none."""
     raw = next((value for name, value in headers if name == "ce_figures"), None)
     return _figures(raw) if raw is not None else None
+
+
+def evidence_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
+    """Return the evidence that came with an answer, None if there is none."""
+    return next((value.decode() for name, value in headers if name == "ce_evidence"), None)
 
 
 @lru_cache(maxsize=16)

@@ -75,7 +75,7 @@ class Dispatch:
             replayed=planned.replayed,
         )
         figures = self._behaviour.figures(stage.state, message, head)
-        headers, value = codec.encode(envelope, figures=figures)
+        headers, value = codec.encode(envelope, figures=figures, evidence=planned.evidence)
         return Outgoing(
             topic=GATEWAY_REPLIES.name,
             partition=message.reply_to,

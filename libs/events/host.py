@@ -23,12 +23,14 @@ import asyncpg
 import structlog
 from aiohttp import web
 
+from libs.events.anchors import Anchors, AnchorSigner
 from libs.events.behaviour import Behaviour
 from libs.events.kafka.admin import ensure_topics
 from libs.events.kafka.feed import KafkaFeeds
 from libs.events.kafka.publisher import KafkaPublisher
 from libs.events.messages import EVENTS
 from libs.events.ports import FeedLost, Fenced, Halted
+from libs.events.postgres.anchors import PostgresAnchorTable
 from libs.events.postgres.instances import Instances
 from libs.events.postgres.log import PostgresLog
 from libs.events.postgres.tables import Table
@@ -36,9 +38,9 @@ from libs.events.postgres.views import ViewGapReader
 from libs.events.topics import ALL, Topic
 from libs.events.writer import PartitionLoop
 from libs.runtime.clock import DatabaseClock
-from libs.runtime.config import ServiceSettings
+from libs.runtime.config import DecidingSettings
 from libs.runtime.metrics import Metrics, PartitionState, new_registry
-from libs.runtime.ops import OpsServer
+from libs.runtime.ops import OpsServer, public_keys
 from libs.runtime.postgres import acquire, create_pool
 from libs.runtime.steps import Steps, Throttle
 from libs.runtime.supervise import keep_running, spawn
@@ -105,7 +107,7 @@ class Host:
         self,
         *,
         service: str,
-        settings: ServiceSettings,
+        settings: DecidingSettings,
         dsn: str,
         ops_port: int,
         metrics: Metrics,
@@ -139,6 +141,8 @@ class Host:
             partitions=settings.partitions,
         )
         self._halted_at: dict[int, float] = {}
+        self._loops: dict[int, PartitionLoop] = {}
+        self._signer = AnchorSigner(settings.anchor_signing_key)
         self._stack = contextlib.AsyncExitStack()
         self._pools: dict[str, asyncpg.Pool[asyncpg.Record]] = {}
         self.publisher = KafkaPublisher(bootstrap=settings.kafka_bootstrap, client_id=service)
@@ -147,7 +151,7 @@ class Host:
             host=settings.ops_host,
             port=ops_port,
             registry=metrics.registry,
-            routes=ops_routes,
+            routes=(*ops_routes, public_keys("/anchor-keys", [self._signer.public_key])),
         )
         self.ops.add_ready_check("partitions", self._partitions_missing)
         self.ops.add_startup_check("partitions", self._partitions_missing)
@@ -227,6 +231,7 @@ class Host:
                     "instances",
                     running("instances", self._instances.run, backoff_max_s=SIGN_ON_S_MAX),
                 ),
+                spawn(group, "anchors", running("anchors", self._anchor)),
             ]
             loops = []
             for factory in beside:
@@ -287,6 +292,7 @@ class Host:
             owned=partial(self._owned, partition),
             throttle=self._throttle(),
         )
+        self._loops[partition] = loop
         pending = self._metrics.outbox_pending.labels(str(partition))
         pending.set_function(lambda: loop.outbox_pending)
         unserved = self._metrics.partition_unserved_seconds.labels(str(partition))
@@ -329,6 +335,19 @@ class Host:
     def _partitions_held(self) -> object:
         standby = set(range(self._settings.partitions)) - self.serving
         return {"serving": sorted(self.serving), "standing_by": sorted(standby)}
+
+    async def _anchor(self) -> None:
+        await Anchors(
+            service=self._service,
+            signer=self._signer,
+            table=PostgresAnchorTable(self._pools[self._service], service=self._service),
+            publisher=self.publisher,
+            heads=lambda: [self._loops[partition].head for partition in sorted(self.serving)],
+            now=self._clock.now,
+            monotonic=time.monotonic,
+            interval_s=self._settings.anchor_interval_s,
+            every_events=self._settings.anchor_events,
+        ).run()
 
     async def _keep_clock(self) -> None:
         while True:

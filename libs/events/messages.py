@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from libs.events.contracts import fulfillment, gateway, inventory, reservation
+from libs.events.contracts import fulfillment, gateway, inventory, platform, reservation
 from libs.events.registry import Message, Registry
 
 
@@ -47,8 +47,9 @@ EVENTS = (
 SIGNALS = (
     _v1("ota.reservation.answer_requested", reservation.AnswerRequested),
     _v1("ota.inventory.availability_reported", inventory.AvailabilityReported),
+    _v1("ota.platform.head_anchored", platform.HeadAnchored),
 )
-"""Messages without a position: never stored, safe to lose."""
+"""Messages without a position: no log has them as its events."""
 
 ANSWERS = (
     _v1("ota.answer.hold_placed", inventory.HoldPlaced),

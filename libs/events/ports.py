@@ -85,7 +85,10 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRow:
-    """A recorded answer; *reply_to* is where the first asker waits."""
+    """A recorded answer; *reply_to* is where the first asker waits.
+
+    *evidence* names the event that the command led to, see `libs.events.hashing`.
+    """
 
     command_id: str
     fingerprint: str
@@ -93,6 +96,7 @@ class AnswerRow:
     version: int
     answer: str
     reply_to: int | None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,8 @@ class Reply:
 
     *position* is where the answering service's log stood: ``source`` names the
     service (``inventory``, ``reservation``, ``fulfillment``). *figures* are those
-    of the pool, when inventory answered.
+    of the pool, when inventory answered. *evidence* names the event that the command led to
+    (`libs.events.hashing.parse_evidence`).
     """
 
     answer: object
@@ -42,6 +43,7 @@ class Reply:
     source: str
     position: Position
     figures: PoolFigures | None = None
+    evidence: str | None = None
 
 
 class NotExecuted(Exception):

@@ -11,7 +11,7 @@ from libs.events.behaviour import Behaviour
 from libs.events.contracts.gateway import KeyReused
 from libs.events.contracts.reservation import AnswerRequested, CompletedDownstream
 from libs.events.envelope import Envelope, Position
-from libs.events.hashing import chain_hash
+from libs.events.hashing import chain_hash, evidence_of
 from libs.events.messages import MESSAGES
 from libs.events.ports import AnswerRow, EventRow, Head
 from libs.events.stored import meta_of
@@ -34,13 +34,15 @@ class PlannedReply:
     """An answer to whoever sent *message*.
 
     *unrecorded* ones were decided and leave no record: before they are given, it must be
-    sure that the command had not been recorded earlier with another answer.
+    sure that the command had not been recorded earlier with another answer. *evidence* names
+    the event that the command led to.
     """
 
     message: Envelope
     answer: object
     replayed: bool
     unrecorded: bool = False
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,9 @@ class Stage:
             return  # nothing is known here: its asker learns by trying again
         try:
             decision = self.behaviour.decide(self.state, message, now)
+            evidence = None
             for event in decision.events:
-                self._append(message, event, now)
+                evidence = self._append(message, event, now)
             for entity in decision.projected:
                 self.state.put(entity)
                 self.projected += 1
@@ -134,7 +137,7 @@ class Stage:
         if answer is None:
             return
         if decision.recorded:
-            self.answers[asked] = _row(asked, message, answer)
+            self.answers[asked] = _row(asked, message, answer, evidence)
         if isinstance(answer, CompletedDownstream):
             if answer.command_id != asked:
                 signal = AnswerRequested(command_id=answer.command_id)
@@ -142,7 +145,9 @@ class Stage:
         elif message.reply_to is not None:
             unrecorded = not decision.recorded
             self.replies.append(
-                PlannedReply(message, answer, replayed=False, unrecorded=unrecorded)
+                PlannedReply(
+                    message, answer, replayed=False, unrecorded=unrecorded, evidence=evidence
+                )
             )
 
     def answer_again(self, message: Envelope, row: AnswerRow, *, replayed: bool) -> None:
@@ -158,9 +163,12 @@ class Stage:
             signal = AnswerRequested(command_id=answer.command_id)
             self.signals.append(PlannedSignal(message, signal, replayed=replayed))
         else:
-            self.replies.append(PlannedReply(message, answer, replayed=replayed))
+            self.replies.append(
+                PlannedReply(message, answer, replayed=replayed, evidence=row.evidence)
+            )
 
-    def _append(self, message: Envelope, event: object, now: datetime) -> None:
+    def _append(self, message: Envelope, event: object, now: datetime) -> str:
+        """Stage an event; return the evidence of it."""
         source, previous = self.behaviour.source, self.hash
         position = Position(self.before.generation, self.before.partition, self.seq + 1)
         self.behaviour.evolve(self.state, event, position, now)
@@ -169,7 +177,8 @@ class Stage:
         envelope = message.follow(
             id=position.event_id(), source=source, time=now, data=event, position=position
         )
-        meta, data, subject = meta_of(envelope), body.decode(), _subject(event)
+        meta = meta_of(envelope, epoch=self.before.epoch)
+        data, subject = body.decode(), _subject(event)
         self.hash = chain_hash(
             previous=previous,
             source=source,
@@ -195,6 +204,7 @@ class Stage:
         )
         self.events.append((envelope, body))
         self.seq = position.seq
+        return evidence_of(position, self.hash)
 
 
 def asked_id(message: Envelope) -> str:
@@ -218,7 +228,7 @@ def asker_of(row: AnswerRow, head: Head) -> Envelope:
     )
 
 
-def _row(command_id: str, message: Envelope, answer: object) -> AnswerRow:
+def _row(command_id: str, message: Envelope, answer: object, evidence: str | None) -> AnswerRow:
     entry = MESSAGES.message_of(answer)
     return AnswerRow(
         command_id=command_id,
@@ -227,6 +237,7 @@ def _row(command_id: str, message: Envelope, answer: object) -> AnswerRow:
         version=entry.version,
         answer=MESSAGES.write(answer).decode(),
         reply_to=message.reply_to,
+        evidence=evidence,
     )
 
 

@@ -11,10 +11,13 @@ from libs.events.envelope import Actor, Envelope, Position
 from libs.events.messages import MESSAGES
 
 
-def meta_of(envelope: Envelope) -> str:
-    """Return the JSON stored beside the data: cause, actor, trace, waiting gateway."""
+def meta_of(envelope: Envelope, *, epoch: int | None = None) -> str:
+    """Return the JSON stored beside the data: cause, actor, trace, waiting gateway, epoch.
+
+    The *epoch* of the writer is a column too; here the hash chain covers it.
+    """
     actor = envelope.actor
-    meta = {
+    meta: dict[str, object] = {
         "correlation_id": envelope.correlation_id,
         "causation_id": envelope.causation_id,
         "partner_id": actor.partner_id if actor else None,
@@ -24,6 +27,8 @@ def meta_of(envelope: Envelope) -> str:
         "fingerprint": envelope.fingerprint,
         "reply_to": envelope.reply_to,
     }
+    if epoch is not None:
+        meta["epoch"] = epoch
     return to_json(meta).decode()
 
 

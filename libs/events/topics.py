@@ -100,6 +100,15 @@ DEAD_LETTERS = Topic(
     purpose="Records that could not be read or decided, as they came.",
 )
 
+ANCHORS = Topic(
+    name="ota.platform.anchors.v1",
+    partitions=1,
+    key="service and partition",
+    retention_ms=10 * 365 * 24 * _HOUR_MS,
+    poison="drop",
+    purpose="Heads of the logs as they were, signed.",
+)
+
 ALL: tuple[Topic, ...] = (
     INVENTORY_COMMANDS,
     INVENTORY_EVENTS,
@@ -109,5 +118,6 @@ ALL: tuple[Topic, ...] = (
     FULFILLMENT_EVENTS,
     GATEWAY_REPLIES,
     DEAD_LETTERS,
+    ANCHORS,
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in ALL}

@@ -163,6 +163,18 @@ class ServiceSettings(BaseSettings):
     )
 
 
+class DecidingSettings(ServiceSettings):
+    """What every service with a log of its own is told."""
+
+    anchor_signing_key: HexKey = Field(description="Ed25519 seed that signs heads of the log.")
+    anchor_interval_s: float = Field(
+        60, gt=0, le=86_400, description="Seconds after which a head that has moved is signed."
+    )
+    anchor_events: int = Field(
+        1000, ge=1, le=1_000_000, description="Events after which a head is signed at once."
+    )
+
+
 def describe(error: ValidationError | SettingsError) -> str:
     """Say in one line per variable what is wrong, never what the value was."""
     if isinstance(error, SettingsError):

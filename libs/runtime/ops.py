@@ -6,6 +6,7 @@ has started (it stays so); ``/readyz`` that it can do its work now.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import cast
@@ -19,6 +20,7 @@ Check = Callable[[], str | None]
 
 BODY_BYTES_MAX = 16 * 1024
 SHUTDOWN_TIMEOUT_S = 2.0
+KEY_ID_LENGTH = 12
 
 
 class OpsServer:
@@ -127,6 +129,20 @@ class OpsServer:
                 for name, reason in reasons.items()
             ]
         return web.json_response(body, status=503 if failed else 200)
+
+
+def public_keys(path: str, keys: Iterable[bytes]) -> web.RouteDef:
+    """Return the ops route that shows raw public Ed25519 keys with their ids."""
+    listed = [
+        {"key_id": hashlib.sha256(key).hexdigest()[:KEY_ID_LENGTH], "public_key": key.hex()}
+        for key in keys
+    ]
+    body = {"algorithm": "Ed25519", "keys": listed}
+
+    async def show(_: web.Request) -> web.Response:
+        return web.json_response(body)
+
+    return web.get(path, show)
 
 
 async def _forbid_caching(_: web.Request, response: web.StreamResponse) -> None:

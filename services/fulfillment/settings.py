@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from libs.runtime.config import Dsn, HexKey, Port, ServiceSettings
+from libs.runtime.config import DecidingSettings, Dsn, HexKey, Port, ServiceSettings
 
 
 class MigrationSettings(ServiceSettings):
@@ -13,7 +13,7 @@ class MigrationSettings(ServiceSettings):
     fulfillment_owner_dsn: Dsn = Field(description="Our database, as the role that owns it.")
 
 
-class Settings(ServiceSettings):
+class Settings(DecidingSettings):
     """What ``ota-fulfillment run`` needs."""
 
     fulfillment_dsn: Dsn = Field(description="Our database, as the application role.")

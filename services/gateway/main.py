@@ -51,6 +51,7 @@ from services.gateway.store.audit import AuditStore
 from services.gateway.store.cleanup_marks import CleanupMarkStore
 from services.gateway.store.database import Pool
 from services.gateway.store.directory import DirectoryStore
+from services.gateway.store.event_records import EventRecordViews
 from services.gateway.store.inventory_views import InventoryViews
 from services.gateway.store.number import GatewayNumber
 from services.gateway.store.order_views import OrderViews
@@ -281,6 +282,13 @@ async def _real_ports(
         orders=OrderViews(order_views),
         reservation_progress=ViewProgressSource(reservation_views, service="reservation"),
         order_progress=ViewProgressSource(order_views, service="fulfillment"),
+        records=EventRecordViews(
+            {
+                "inventory": inventory_views,
+                "reservation": reservation_views,
+                "fulfillment": order_views,
+            }
+        ),
         key_table=keys,
         key_reader=keys,
         cleanup_marks=CleanupMarkStore(own),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from libs.runtime.config import Dsn, Port, ServiceSettings
+from libs.runtime.config import DecidingSettings, Dsn, Port, ServiceSettings
 
 
 class MigrationSettings(ServiceSettings):
@@ -19,7 +19,7 @@ class LoadSettings(ServiceSettings):
     inventory_dsn: Dsn = Field(description="Our database, as the application role.")
 
 
-class Settings(LoadSettings):
+class Settings(LoadSettings, DecidingSettings):
     """What ``ota-inventory run`` needs."""
 
     reservation_read_dsn: Dsn = Field(description="Read views of the reservation service.")

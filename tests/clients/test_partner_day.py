@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -52,6 +53,18 @@ async def ota(world: World, seen: Seen) -> AsyncIterator[OtaClient]:
 def url(world: World) -> str:
     """Return where the API listens."""
     return str(world.client.make_url("/"))
+
+
+async def test_receipts_are_kept_and_proven(ota: OtaClient) -> None:
+    """The hash is recomputed here; a server that shows something else is not believed."""
+    hold = await ota.reserve(106, 2)
+    order = await ota.activate(hold.reservation_id, CUSTOMER, payment_reference="PAY-1")
+    assert (await ota.reservation(hold.reservation_id)).receipt is None
+    for receipt in (hold.receipt, order.receipt):
+        assert receipt is not None
+        found = await ota.check_receipt(receipt)
+        assert ("recorded", True) == (found.status, found.proven)
+        assert not replace(found, hashed=f"{found.hashed} ").proven
 
 
 async def test_from_stock_to_tickets(ota: OtaClient) -> None:

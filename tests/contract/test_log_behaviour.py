@@ -105,6 +105,7 @@ def answer(number: int, *, fingerprint: str = "f") -> AnswerRow:
         version=1,
         answer=MESSAGES.write(HoldReleased(reservation_id="res_x")).decode(),
         reply_to=2,
+        evidence=f"1-0-{number}.hash",
     )
 
 

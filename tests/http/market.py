@@ -6,8 +6,10 @@ Just enough of their rules for the gateway's tests.
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from libs.events.contracts.fulfillment import IssuedTicket, OrderConfirmed
 from libs.events.contracts.gateway import KeyReused
@@ -24,12 +26,14 @@ from libs.events.contracts.reservation import (
     ReservationRefused,
 )
 from libs.events.envelope import Position
+from libs.events.hashing import GENESIS, chain_hash, evidence_of
 from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
 from libs.kernel.catalogue import Catalogue, PoolPlan
 from libs.kernel.ids import Numbers
 from libs.kernel.pricing import price_lines, total_minor
 from services.gateway.domain.records import (
     OrderRecord,
+    RecordedEvent,
     ReservationRecord,
     TicketRecord,
 )
@@ -89,6 +93,7 @@ class Market:
     heads: dict[Place, int] = field(default_factory=dict)
     shown: set[str] = field(default_factory=set)
     inventory_seen: dict[int, int] = field(default_factory=dict)
+    events: dict[tuple[str, int, int], RecordedEvent] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pools_by_no = {plan.pool_no: Pool(plan) for plan in self.catalogue.pools}
@@ -197,7 +202,8 @@ class Market:
             expires_at=expires_at,
             prices=command.prices,
         )
-        return self._inventory(pool, placed)
+        evidence = self._record("inventory", partition, command.reservation_id)
+        return replace(self._inventory(pool, placed), evidence=evidence)
 
     def _activate(self, command: ActivateReservation) -> Reply:
         hold = self.own(command.reservation_id, command.partner_id)
@@ -285,6 +291,7 @@ class Market:
             replayed=False,
             source="fulfillment",
             position=Position(1, hold.partition, number),
+            evidence=self._record("fulfillment", hold.partition, confirmed.reservation_id),
         )
 
     def _cancel(self, command: CancelReservation) -> Reply:
@@ -358,6 +365,24 @@ class Market:
             position=Position(1, partition, self.heads.get(("inventory", partition), 0)),
             figures=self.figures(pool),
         )
+
+    def _record(self, source: str, partition: int, subject: str) -> str:
+        """Keep the head's event, as a log would; return its evidence."""
+        position = Position(1, partition, self.heads[source, partition])
+        content: dict[str, Any] = {
+            "position": position,
+            "type": f"ota.{source}.happened",
+            "version": 1,
+            "subject": subject,
+            "decided_at": self.now,
+            "meta": "{}",
+            "data": json.dumps({"at": position.event_id()}),
+        }
+        hash = chain_hash(previous=GENESIS, source=source, **content)
+        self.events[source, partition, position.seq] = RecordedEvent(
+            **content, previous_hash=GENESIS, hash=hash, anchor=None
+        )
+        return evidence_of(position, hash)
 
     def _advance(self, source: str, partition: int) -> int:
         seq = self.heads[source, partition] = self.heads.get((source, partition), 0) + 1

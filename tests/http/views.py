@@ -12,6 +12,7 @@ from services.gateway.domain.records import (
     HoldRecord,
     OrderFilter,
     OrderRecord,
+    RecordedEvent,
     ReservationFilter,
     ReservationRecord,
     Slice,
@@ -33,6 +34,10 @@ class Views:
     async def pools(self) -> Sequence[PoolFigures]:
         """See `services.gateway.app.availability.PoolSource`."""
         return [self.market.figures(pool) for pool in self.market.pools_by_no.values()]
+
+    async def event(self, source: str, *, partition: int, seq: int) -> RecordedEvent | None:
+        """See `services.gateway.app.receipts.EventRecords`."""
+        return self.market.events.get((source, partition, seq))
 
     async def hold(self, *, partner_id: str, reservation_id: str) -> HoldRecord | None:
         """See `services.gateway.app.reservation_reads.HoldView`."""

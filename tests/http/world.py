@@ -366,6 +366,7 @@ async def running_world(rules: LimitRules | None = None) -> AsyncIterator[World]
             orders=views,
             reservation_progress=Progress(market, "reservation"),
             order_progress=Progress(market, "fulfillment"),
+            records=views,
             key_table=tables,
             key_reader=tables,
             cleanup_marks=tables,

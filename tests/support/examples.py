@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from libs.events import messages
-from libs.events.contracts import fulfillment, gateway, inventory, reservation
+from libs.events.contracts import fulfillment, gateway, inventory, platform, reservation
 from libs.events.envelope import Actor, Envelope, Position
 from libs.events.messages import MESSAGES
 from libs.kernel import catalogue, ids
@@ -238,6 +238,16 @@ FIGURES: Final = inventory.PoolFigures(
     **_OF_POOL,
 )
 ANSWER_REQUESTED: Final = reservation.AnswerRequested(command_id=ACTIVATE_ID)
+HEAD_ANCHORED: Final = platform.HeadAnchored(
+    service="inventory",
+    partition=PARTITION,
+    generation=1,
+    seq=17,
+    hash="ab" * 32,
+    anchored_at=NOW,
+    key_id="0123456789ab",
+    signature="A" * 86,
+)
 AVAILABILITY_REPORTED: Final = inventory.AvailabilityReported(
     generation=1,
     partition=PARTITION,
@@ -310,7 +320,11 @@ EVENTS: Final[tuple[object, ...]] = (
     RESERVATION_EXPIRED,
     ORDER_CREATED,
 )
-SIGNALS: Final[tuple[object, ...]] = (ANSWER_REQUESTED, AVAILABILITY_REPORTED)
+SIGNALS: Final[tuple[object, ...]] = (
+    ANSWER_REQUESTED,
+    AVAILABILITY_REPORTED,
+    HEAD_ANCHORED,
+)
 ANSWERS: Final[tuple[object, ...]] = (
     HOLD_PLACED,
     HOLD_REFUSED,

@@ -17,12 +17,14 @@ from ota_client.errors import (
 )
 from ota_client.exchange import Answer, Request, Watcher
 from ota_client.records import (
+    Anchor,
     Customer,
     Entitlement,
     Inventory,
     Order,
     PriceLine,
     PriceSnapshot,
+    ReceiptCheck,
     Reservation,
     Stock,
     Ticket,
@@ -32,6 +34,7 @@ from ota_client.retrying import RetryPolicy
 
 __all__ = [
     "AlreadyActivated",
+    "Anchor",
     "Answer",
     "ApiError",
     "CallFailed",
@@ -47,6 +50,7 @@ __all__ = [
     "PriceLine",
     "PriceSnapshot",
     "RateLimited",
+    "ReceiptCheck",
     "Request",
     "Reservation",
     "ReservationEnded",

@@ -19,11 +19,13 @@ from ota_client.records import (
     Customer,
     Inventory,
     Order,
+    ReceiptCheck,
     Reservation,
     Row,
     Ticket,
     inventory_of,
     order_of,
+    receipt_check_of,
     reservation_of,
     ticket_of,
 )
@@ -32,6 +34,7 @@ from ota_client.retrying import RetryPolicy
 PAGE_SIZE_MAX = 100
 CONNECTIONS_MAX = 100
 REMEMBERED_MAX = 16
+RECEIPT = "OTA-Receipt"
 USER_AGENT = "ota-client-python/0.1.0"
 
 T = TypeVar("T")
@@ -134,7 +137,7 @@ class OtaClient:
             "customer_reference": customer_reference,
         }
         answer = await self.send("POST", "/reserve", body=body, idempotency_key=idempotency_key)
-        return reservation_of(_read(answer))
+        return reservation_of(_read(answer), receipt=answer.headers.get(RECEIPT))
 
     async def activate(
         self,
@@ -163,7 +166,7 @@ class OtaClient:
         }
         path = f"/reservations/{_id(reservation_id)}/activate" + ("" if images else "?qr=token")
         answer = await self.send("POST", path, body=body, idempotency_key=idempotency_key)
-        return order_of(_read(answer))
+        return order_of(_read(answer), receipt=answer.headers.get(RECEIPT))
 
     async def cancel(self, reservation_id: str, *, idempotency_key: str | None = None) -> None:
         """Give held units back."""
@@ -221,6 +224,13 @@ class OtaClient:
         asked = {} if images else {"qr": "token"}
         path = f"/orders/{_id(order_id)}/tickets"
         return self._walk(path, "tickets", asked, page_size, ticket_of)
+
+    async def check_receipt(self, receipt: str) -> ReceiptCheck:
+        """Return what became of the event that a receipt of yours names.
+
+        *proven* of it says whether the evidence holds, without trusting the server.
+        """
+        return receipt_check_of(_read(await self.send("GET", f"/receipts/{_id(receipt)}")))
 
     async def send(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -12,6 +13,8 @@ from typing import Any
 Row = Mapping[str, Any]
 
 _PNG = "data:image/png;base64,"
+_RECEIPT_HASH = slice(16, 48)
+"""Where a receipt has the hash of its event (docs/receipts.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,10 @@ class PriceSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """Held units; *status* is active, activated, cancelled or expired."""
+    """Held units; *status* is active, activated, cancelled or expired.
+
+    *receipt* comes with the answer that made it: evidence to keep.
+    """
 
     reservation_id: str
     product_id: int
@@ -86,6 +92,7 @@ class Reservation:
     activated_at: datetime | None = None
     cancelled_at: datetime | None = None
     expired_at: datetime | None = None
+    receipt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +143,7 @@ class Order:
     """What was sold. Tickets and price lines come with an activation only.
 
     The customer's fields come when an order is read; after an erasure they are None and
-    *erased_at* is set.
+    *erased_at* is set. *receipt* comes with an activation only: evidence to keep.
     """
 
     order_id: str
@@ -157,6 +164,52 @@ class Order:
     erased_at: datetime | None = None
     price_breakdown: tuple[PriceLine, ...] = ()
     tickets: tuple[Ticket, ...] = ()
+    receipt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """A signed head of the log: Ed25519 *signature* (base64url) of *key_id* over *signed*."""
+
+    position: str
+    hash: str
+    anchored_at: datetime
+    key_id: str
+    public_key: str | None
+    signature: str
+    signed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptCheck:
+    """What became of the event that a receipt names; *status* is recorded, altered or missing.
+
+    What follows *hash* comes with ``recorded`` only.
+    """
+
+    receipt: str
+    status: str
+    service: str
+    position: str
+    hash: str
+    event_type: str | None = None
+    subject: str | None = None
+    decided_at: datetime | None = None
+    previous_hash: str | None = None
+    hashed: str | None = None
+    anchored: Anchor | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether what is shown gives the hash that the receipt has had from the beginning.
+
+        Computed here: the server's word is not needed.
+        """
+        if self.status != "recorded" or self.hashed is None or self.previous_hash is None:
+            return False
+        kept = base64.urlsafe_b64decode(self.receipt + "=" * (-len(self.receipt) % 4))
+        content = bytes.fromhex(self.previous_hash) + self.hashed.encode()
+        return hashlib.sha256(content).digest() == kept[_RECEIPT_HASH]
 
 
 def inventory_of(row: Row) -> Inventory:
@@ -178,8 +231,8 @@ def inventory_of(row: Row) -> Inventory:
     )
 
 
-def reservation_of(row: Row) -> Reservation:
-    """Read a reservation."""
+def reservation_of(row: Row, *, receipt: str | None = None) -> Reservation:
+    """Read a reservation; *receipt* is that of the answer."""
     prices = row["pricing_snapshot"]
     return Reservation(
         reservation_id=row["reservation_id"],
@@ -208,11 +261,12 @@ def reservation_of(row: Row) -> Reservation:
         activated_at=_maybe_instant(row.get("activated_at")),
         cancelled_at=_maybe_instant(row.get("cancelled_at")),
         expired_at=_maybe_instant(row.get("expired_at")),
+        receipt=receipt,
     )
 
 
-def order_of(row: Row) -> Order:
-    """Read an order, of an activation or of a list."""
+def order_of(row: Row, *, receipt: str | None = None) -> Order:
+    """Read an order, of an activation or of a list; *receipt* is that of the answer."""
     return Order(
         order_id=row["order_id"],
         reservation_id=row["reservation_id"],
@@ -240,6 +294,35 @@ def order_of(row: Row) -> Order:
             for line in row.get("price_breakdown", ())
         ),
         tickets=tuple(ticket_of(each) for each in row.get("tickets", ())),
+        receipt=receipt,
+    )
+
+
+def receipt_check_of(row: Row) -> ReceiptCheck:
+    """Read the answer of ``GET /receipts/{receipt}``."""
+    anchor = row.get("anchored")
+    return ReceiptCheck(
+        receipt=row["receipt"],
+        status=row["status"],
+        service=row["service"],
+        position=row["position"],
+        hash=row["hash"],
+        event_type=row.get("event_type"),
+        subject=row.get("subject"),
+        decided_at=_maybe_instant(row.get("decided_at")),
+        previous_hash=row.get("previous_hash"),
+        hashed=row.get("hashed"),
+        anchored=None
+        if anchor is None
+        else Anchor(
+            position=anchor["position"],
+            hash=anchor["hash"],
+            anchored_at=_instant(anchor["anchored_at"]),
+            key_id=anchor["key_id"],
+            public_key=anchor["public_key"],
+            signature=anchor["signature"],
+            signed=anchor["signed"],
+        ),
     )
 
 

@@ -351,6 +351,7 @@ class KafkaCommandClient:
                     self._on_availability(envelope.data)
                 return
             figures = codec.figures_of(record.headers)
+            evidence = codec.evidence_of(record.headers)
         except (Unreadable, ValueError) as error:
             log.error("requests.unreadable", topic=topic, offset=record.offset, error=str(error))
             self._watch.unmatched()
@@ -372,6 +373,7 @@ class KafkaCommandClient:
             source=envelope.source,
             position=envelope.position,
             figures=figures,
+            evidence=evidence,
         )
         for asker in asking:
             asker.set_result(reply)

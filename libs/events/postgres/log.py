@@ -35,7 +35,7 @@ LOAD_TIMEOUT_S = 60
 """Reading the open entities of a partition at the start, far above any other statement."""
 LOAD_GULP = 1_000
 _HEAD = "partition, epoch, generation, seq, decided_at, hash, inputs"
-_ANSWER = "command_id::text, fingerprint, type, version, answer, reply_to"
+_ANSWER = "command_id::text, fingerprint, type, version, answer, reply_to, evidence"
 _EVENT_FIELDS = {
     "seq": "bigint",
     "type": "text",
@@ -53,6 +53,7 @@ _ANSWER_FIELDS = {
     "version": "smallint",
     "answer": "text",
     "reply_to": "smallint",
+    "evidence": "text",
 }
 EVENT_COLUMNS = "partition, generation, seq, type, version, decided_at, meta, data"
 

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from libs.events.contracts.inventory import Sealed
+from libs.events.envelope import Position
 from libs.kernel.catalogue import Entitlement, PriceRules
 
 ReservationStatus = Literal["active", "activated", "cancelled", "expired"]
@@ -120,3 +121,32 @@ class Slice:
     limit: int
     offset: int = 0
     after: tuple[datetime, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedAnchor:
+    """A signed head at or after an event; *public_key* None if that of *key_id* is not stored."""
+
+    generation: int
+    seq: int
+    hash: bytes
+    anchored_at: datetime
+    key_id: str
+    signature: bytes
+    public_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvent:
+    """An event as it is stored now, with the first anchor that covers it."""
+
+    position: Position
+    type: str
+    version: int
+    subject: str
+    decided_at: datetime
+    meta: str
+    data: str
+    previous_hash: bytes
+    hash: bytes
+    anchor: RecordedAnchor | None

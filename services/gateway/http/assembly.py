@@ -24,6 +24,7 @@ from services.gateway.app.positions import AnsweredPositions, PositionSeal
 from services.gateway.app.pricing import Pricing
 from services.gateway.app.progress import ProgressSource, ViewProgress
 from services.gateway.app.quotas import Quotas, QuotaTable
+from services.gateway.app.receipts import EventRecords, Receipts, ReceiptSeal
 from services.gateway.app.reservation_reads import FOLLOWS as RESERVATION_LOGS
 from services.gateway.app.reservation_reads import HoldView, ReservationReads, ReservationView
 from services.gateway.app.reservations import QrImages, Reservations
@@ -62,6 +63,7 @@ class Ports:
     orders: OrderView
     reservation_progress: ProgressSource
     order_progress: ProgressSource
+    records: EventRecords
     key_table: KeyTable
     key_reader: KeyReader
     cleanup_marks: CleanupMarks
@@ -141,6 +143,7 @@ def assemble(
         directory=directory,
         hashes=hashes,
         seal=seal,
+        receipts=ReceiptSeal(hashes.receipt_key()),
         metrics=metrics,
         limits=limits,
         audit=audit,
@@ -230,6 +233,7 @@ def _endpoints(
         reads=reads,
         cleanup=cleanup,
         orders=orders,
+        receipts=Receipts(seal=ReceiptSeal(hashes.receipt_key()), records=ports.records),
         pricing=Pricing(catalogue=catalogue),
         window=pricing_window,
     )

@@ -8,6 +8,7 @@ from services.gateway.app.cleanup import Cleanup
 from services.gateway.app.inventory import Inventory
 from services.gateway.app.orders import Orders
 from services.gateway.app.pricing import Pricing
+from services.gateway.app.receipts import Receipts
 from services.gateway.app.reservation_reads import ReservationReads
 from services.gateway.app.reservations import Reservations
 from services.gateway.http.docs import docs_endpoints
@@ -16,6 +17,7 @@ from services.gateway.http.endpoints import (
     HEALTH,
     InventoryEndpoints,
     OrderEndpoints,
+    ReceiptEndpoints,
     ReservationEndpoints,
 )
 from services.gateway.http.openapi_document import openapi_document
@@ -29,6 +31,7 @@ def contract_endpoints(
     reads: ReservationReads,
     cleanup: Cleanup,
     orders: Orders,
+    receipts: Receipts,
     pricing: Pricing,
     window: Window,
 ) -> tuple[Endpoint, ...]:
@@ -37,6 +40,7 @@ def contract_endpoints(
         *InventoryEndpoints(inventory).endpoints(),
         *ReservationEndpoints(reservations=reservations, reads=reads, cleanup=cleanup).endpoints(),
         *OrderEndpoints(orders).endpoints(),
+        *ReceiptEndpoints(receipts).endpoints(),
         *PricingEndpoints(pricing=pricing, window=window).endpoints(),
         HEALTH,
         *docs_endpoints(),
@@ -53,6 +57,7 @@ def contract_document() -> dict[str, object]:
             reads=nobody,
             cleanup=nobody,
             orders=nobody,
+            receipts=nobody,
             pricing=nobody,
             window=nobody,
         )

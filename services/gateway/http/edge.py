@@ -22,6 +22,7 @@ from services.gateway.app.audit import AuditTrail
 from services.gateway.app.call import Call, Write
 from services.gateway.app.directory import Directory
 from services.gateway.app.positions import PositionSeal
+from services.gateway.app.receipts import ReceiptSeal
 from services.gateway.domain.failure import StoreUnavailable, ViewBehind
 from services.gateway.domain.idempotency import LENGTH_MAX, parse_key
 from services.gateway.domain.keyed_hash import KeyedHashes
@@ -81,6 +82,7 @@ class Edge:
         directory: Directory,
         hashes: KeyedHashes,
         seal: PositionSeal,
+        receipts: ReceiptSeal,
         metrics: Metrics,
         limits: CallLimits,
         audit: AuditTrail,
@@ -90,6 +92,7 @@ class Edge:
         self._directory = directory
         self._hashes = hashes
         self._seal = seal
+        self._receipts = receipts
         self._durations = metrics.http_server_request_duration_seconds
         self._unknown_outcomes = metrics.commands_unknown_outcome
         self._shed = metrics.commands_shed
@@ -270,7 +273,7 @@ class Edge:
     def _end(
         self, endpoint: Endpoint, exchange: Exchange, content: Answer | Refusal
     ) -> web.Response:
-        response = respond(exchange, content, seal=self._seal)
+        response = respond(exchange, content, seal=self._seal, receipts=self._receipts)
         status = response.status
         method = exchange.request.method
         if method not in hdrs.METH_ALL:

@@ -8,6 +8,7 @@ from services.gateway.app.call import Call, Write
 from services.gateway.app.cleanup import Cleanup
 from services.gateway.app.inventory import Inventory
 from services.gateway.app.orders import Orders, OrdersAsked
+from services.gateway.app.receipts import Receipts
 from services.gateway.app.reservation_reads import ReservationReads, ReservationsAsked
 from services.gateway.app.reservations import Reservations
 from services.gateway.domain.partner import (
@@ -340,6 +341,29 @@ class OrderEndpoints:
         return _read(
             await self._orders.tickets(call, exchange.id_in_path, page, images=qr != "token")
         )
+
+
+class ReceiptEndpoints:
+    """Evidence of what was recorded."""
+
+    def __init__(self, receipts: Receipts) -> None:
+        self._receipts = receipts
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the endpoints."""
+        return (
+            Endpoint(
+                method="GET",
+                path=f"{BASE}/receipts/{{receipt}}",
+                operation=operations.CHECK_RECEIPT,
+                read=self.check,
+            ),
+        )
+
+    async def check(self, exchange: Exchange, call: Call) -> Answer | Refusal:
+        """GET /receipts/{receipt}."""
+        exchange.ignored = exchange.parameters.ignored
+        return _read(await self._receipts.check(call, exchange.id_in_path))
 
 
 def _read(content: bytes | Refusal) -> Answer | Refusal:

@@ -39,6 +39,24 @@ _RESERVATION_ID = text(
 )
 _VISIT_DATE = nullable(day("Day of the visit in Hong Kong; null is open-dated."))
 
+_EVENT_POSITION = text(
+    "Generation, partition and number of the event.",
+    example="1-0-17",
+    pattern="^[0-9]+-[0-9]+-[0-9]+$",
+)
+_HASH = text("SHA-256 in hexadecimal.", pattern="^[0-9a-f]{64}$")
+_ANCHOR = fields(
+    "The first signed head at or after the event; null until there is one, mostly a minute.",
+    position=_EVENT_POSITION,
+    seq=whole("Number of the event that was the head.", minimum=1),
+    hash=_HASH,
+    anchored_at=instant("When it was signed."),
+    key_id=text("The key, the same id as on our list of keys.", pattern="^[0-9a-f]{12}$"),
+    public_key=nullable(text("Ed25519, raw, in hexadecimal.", pattern="^[0-9a-f]{64}$")),
+    signature=text("Ed25519 over `signed`, base64url.", pattern="^[A-Za-z0-9_-]{86}$"),
+    signed=text("The text that was signed; it names position, hash and time."),
+)
+
 _FUNCTION = fields(
     function_code=text("Code of the entitlement.", example="ferry"),
     function_name=text("Its readable name.", example="Ferry ride"),
@@ -258,6 +276,30 @@ SHAPES: dict[str, Schema] = {
     "Cleanup": fields(
         message=text("For people.", example="Cleanup completed: 2 reservations expired."),
         expired_reservations=whole("Holds that ran out since the last call.", minimum=0),
+    ),
+    "Receipt": fields(
+        "What follows `hash` is there when the status is `recorded`.",
+        (
+            "event_type",
+            "event_version",
+            "subject",
+            "decided_at",
+            "previous_hash",
+            "hashed",
+            "anchored",
+        ),
+        receipt=text("As it was given.", pattern="^[A-Za-z0-9_-]{86}$"),
+        status=word("What became of the event.", ("recorded", "altered", "missing")),
+        service=text("The service that recorded it.", example="inventory"),
+        position=_EVENT_POSITION,
+        hash=_HASH,
+        event_type=text("What happened.", example="ota.inventory.units_held"),
+        event_version=whole("Version of the event's data.", minimum=1),
+        subject=text("What it is about, mostly a reservation.", minLength=1),
+        decided_at=instant("When it was decided."),
+        previous_hash=_HASH,
+        hashed=text("SHA-256 over the bytes of `previous_hash` and this text gives `hash`."),
+        anchored=nullable(_ANCHOR),
     ),
     **PUBLIC_SHAPES,
 }

@@ -64,6 +64,7 @@ _PATH_PARAMETERS: dict[str, tuple[str, Schema]] = {
         "The word, as in a problem's `type`.",
         {"type": "string", "enum": [slug(word) for word in CATALOGUE], "example": "sold-out"},
     ),
+    "receipt": ("The `OTA-Receipt` of an answer.", text(pattern="^[A-Za-z0-9_-]{86}$")),
 }
 
 _OF_STATUS = {

@@ -66,6 +66,13 @@ ANSWER_HEADERS: dict[str, tuple[str, Schema]] = {
         ),
         text(minLength=1),
     ),
+    "OTA-Receipt": (
+        (
+            "Evidence of what was recorded: the position and the hash of its event, sealed for"
+            " you. Keep it; `GET /api/ota/receipts/{receipt}` checks it. The same for a repeat."
+        ),
+        text(pattern="^[A-Za-z0-9_-]{86}$"),
+    ),
     "OTA-Ignored": (
         (
             "Names of fields and query parameters that we do not know and passed over, separated by"

@@ -5,17 +5,19 @@ from __future__ import annotations
 from services.gateway.http.endpoint import Operation, Success
 
 RESERVATIONS, ORDERS, CATALOGUE = "Reservations", "Orders and tickets", "Stock and products"
-PRICING, BESIDE = "Pricing", "Beside the API"
+RECEIPTS, PRICING, BESIDE = "Receipts", "Pricing", "Beside the API"
 TAGS = {
     CATALOGUE: "What is for sale in your channel, and how much of it is left.",
     RESERVATIONS: "Hold units for up to 48 hours, then activate them or give them back.",
     ORDERS: "What activated reservations have become.",
+    RECEIPTS: "Evidence of what was recorded for you, which nobody can change later unnoticed.",
     PRICING: "Prices for anybody, without a key: 120 calls a minute for each address. There are no"
     " rate-limit headers here, only `Retry-After` on a 429.",
     BESIDE: "Needs no key and does not count against your limit.",
 }
 
 _WRITTEN = ("OTA-Position", "Idempotency-Key", "Idempotent-Replayed", "OTA-Ignored")
+_MADE = ("OTA-Receipt", *_WRITTEN)
 _READ = ("OTA-Ignored",)
 _RESERVATION = {"reservation_id": "$response.body#/reservation_id"}
 _ORDER = {"order_id": "$response.body#/order_id"}
@@ -70,7 +72,7 @@ RESERVE = Operation(
             status=201,
             description="The units are held.",
             shape="HoldPlaced",
-            headers=("Location", *_WRITTEN),
+            headers=("Location", *_MADE),
             links={
                 "read": ("getReservation", _RESERVATION),
                 "activate": ("activateReservation", _RESERVATION),
@@ -111,7 +113,7 @@ ACTIVATE = Operation(
             status=201,
             description="The order and its tickets.",
             shape="OrderConfirmed",
-            headers=("Location", *_WRITTEN),
+            headers=("Location", *_MADE),
             links={"order": ("getOrder", _ORDER), "tickets": ("listTickets", _ORDER)},
         ),
     ),
@@ -131,9 +133,7 @@ CANCEL = Operation(
     summary="Cancel a reservation",
     description="Gives the units back; once it is answered they are available. To cancel what is"
     " cancelled already is fine.",
-    successes=(
-        Success(status=204, description="The units are available again.", headers=_WRITTEN),
-    ),
+    successes=(Success(status=204, description="The units are available again.", headers=_MADE),),
     words=("RESERVATION_NOT_FOUND", "RESERVATION_EXPIRED", "CANNOT_CANCEL_ACTIVATED"),
 )
 
@@ -172,6 +172,17 @@ LIST_TICKETS = Operation(
     " out.",
     successes=(Success(status=200, description="A page.", shape="TicketList", headers=_READ),),
     words=("ORDER_NOT_FOUND",),
+)
+
+CHECK_RECEIPT = Operation(
+    id="checkReceipt",
+    tag=RECEIPTS,
+    summary="Check a receipt",
+    description="Looks up the event that the `OTA-Receipt` of an answer names, and compares it."
+    " `recorded`: it stands where it stood, as it was; `hashed` and `anchored` are there for you"
+    " to verify that yourself. `altered` or `missing`: it does not, and we were told as well.",
+    successes=(Success(status=200, description="What was found.", shape="Receipt", headers=_READ),),
+    words=("NOT_FOUND",),
 )
 
 PRICE_RULES = Operation(

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from libs.runtime.problem import CONTENT_TYPE, FieldError, Problem
 from services.gateway.app.positions import PositionSeal, mark_of, merged
+from services.gateway.app.receipts import ReceiptSeal
 from services.gateway.domain.refusal import Refusal
 from services.gateway.http import headers as names
 from services.gateway.http.exchange import Answer, Exchange
@@ -14,7 +15,9 @@ SERVER = "ota"
 CHALLENGE = 'Bearer realm="OTA partner API"'
 
 
-def respond(exchange: Exchange, content: Answer | Refusal, *, seal: PositionSeal) -> web.Response:
+def respond(
+    exchange: Exchange, content: Answer | Refusal, *, seal: PositionSeal, receipts: ReceiptSeal
+) -> web.Response:
     """Return the response to a request, with what every answer carries."""
     headers: dict[str, str] = {names.SERVER: SERVER, names.REQUEST_ID: exchange.request_id}
     if exchange.limits is not None:
@@ -32,6 +35,10 @@ def respond(exchange: Exchange, content: Answer | Refusal, *, seal: PositionSeal
         headers[names.IGNORED] = names.ignored_names(exchange.ignored)
     if isinstance(content, Refusal):
         return _refused(exchange, content, headers)
+    if exchange.reply is not None and exchange.caller is not None:
+        receipt = receipts.of_reply(exchange.reply, partner_id=exchange.caller.partner_id)
+        if receipt is not None:
+            headers[names.RECEIPT] = receipt
     headers[names.CACHE_CONTROL] = "no-store"
     headers.update(content.headers)
     if not content.body:

@@ -20,6 +20,7 @@ from libs.runtime.config import ServiceSettings
 
 # Read before any settings are: by deploy/bootstrap.sh and by the tests.
 TOOL_VARIABLES = {"OTA_PYTHON", "OTA_TEST_CONTAINERS"}
+VERIFIER_VARIABLES = {f"OTA_{service.upper()}_VERIFY_DSN" for service in SERVICES}
 SERVICE_KEYS = {
     *("build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init"),
     *("mem_limit", "ports", "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs"),
@@ -213,6 +214,7 @@ def test_substituted_variables_are_documented_with_the_same_default() -> None:
 def test_the_example_documents_every_variable_and_no_other() -> None:
     """What launcher, services and tools read is there; what nobody reads is not."""
     known = {*DEFAULTS, *SERVICE_SECRETS, *TOOL_VARIABLES, *all_service_variables()}
+    known |= VERIFIER_VARIABLES
     assert known == set(example_variables())
 
 
@@ -250,3 +252,9 @@ def test_the_containers_secrets_are_the_launchers(tmp_path: Path) -> None:
     assert 0o600 == file.stat().st_mode & 0o777
     subprocess.run(make, check=True)
     assert made == dotenv_values(file)
+    older = [line for line in file.read_text().splitlines() if "ANCHOR" not in line]
+    file.write_text("\n".join(older) + "\n")
+    subprocess.run(make, check=True)  # a release that needs a secret more
+    added = dotenv_values(file)
+    assert {"OTA_ANCHOR_SIGNING_KEY"} == {name for name in made if made[name] != added[name]}
+    assert re.fullmatch(r"[0-9a-f]{64}", added["OTA_ANCHOR_SIGNING_KEY"] or "")

@@ -10,6 +10,7 @@ import pytest
 from libs.events import codec
 from libs.events.codec import Uninteresting, decode, encode
 from libs.events.envelope import Position
+from libs.events.hashing import evidence_of, parse_evidence
 from libs.events.registry import Unreadable
 from tests.support import examples
 
@@ -70,6 +71,24 @@ def test_figures_travel_beside_an_answer() -> None:
     headers, _ = encode(examples.envelope_of(examples.HOLD_PLACED), figures=examples.FIGURES)
     assert examples.FIGURES == codec.figures_of(headers)
     assert codec.figures_of(RECORD[0]) is None
+
+
+def test_evidence_travels_beside_an_answer() -> None:
+    """It reaches whoever asked, and names position and hash; an answer without one has none."""
+    named = evidence_of(Position(1, 2, 3), b"h" * 32)
+    envelope = examples.envelope_of(examples.HOLD_PLACED)
+    headers, _ = codec.encode(envelope, evidence=named)
+    found = codec.evidence_of(headers)
+    assert found is not None
+    assert (Position(1, 2, 3), b"h" * 32) == parse_evidence(found)
+    assert codec.evidence_of(codec.encode(envelope)[0]) is None
+
+
+@pytest.mark.parametrize("text", ["", "1-2-3", "1-2.aGFzaA==", "a-b-c.aGFzaA==", "1-2-3.a"])
+def test_what_names_no_event_is_no_evidence(text: str) -> None:
+    """Neither a position alone nor half of one."""
+    with pytest.raises(ValueError, match=r"hash|base 10|unpack"):
+        parse_evidence(text)
 
 
 def test_data_that_nobody_asked_for_is_not_read() -> None:

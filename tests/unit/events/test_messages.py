@@ -80,8 +80,8 @@ def test_topics_are_named_by_their_rule() -> None:
 
 
 def test_partition_numbers_mean_the_same_pools_in_all_topics() -> None:
-    """Only replies and dead letters are counted otherwise."""
-    otherwise = {topics.GATEWAY_REPLIES, topics.DEAD_LETTERS}
+    """Only replies, dead letters and anchors are counted otherwise."""
+    otherwise = {topics.GATEWAY_REPLIES, topics.DEAD_LETTERS, topics.ANCHORS}
     assert {topics.PARTITIONS} == {
         topic.partitions for topic in topics.ALL if topic not in otherwise
     }
@@ -96,6 +96,7 @@ def test_events_of_another_service_are_never_skipped() -> None:
         "availability": "drop",
         "replies": "drop",
         "dead-letters": "drop",
+        "anchors": "drop",
     } == poison
 
 

@@ -5,6 +5,7 @@ The ledger and the reservation service stand for any deciding service.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from libs.events.contracts.gateway import KeyReused
 from libs.events.contracts.inventory import HoldRefused
 from libs.events.contracts.reservation import AnswerRequested, CompletedDownstream
 from libs.events.envelope import Envelope, Position
-from libs.events.hashing import GENESIS, chain_hash
+from libs.events.hashing import GENESIS, chain_hash, evidence_of
 from libs.events.messages import MESSAGES
 from libs.events.ports import AnswerRow, Head
 from libs.events.stage import (
@@ -96,7 +97,13 @@ def place(number: int, *, quantity: int = 3, fingerprint: str = "f-1") -> Envelo
     return command(data, id=f"command-{number}", fingerprint=fingerprint)
 
 
-def row(answer: object, *, command_id: str = "command-1", fingerprint: str = "f-1") -> AnswerRow:
+def row(
+    answer: object,
+    *,
+    command_id: str = "command-1",
+    fingerprint: str = "f-1",
+    evidence: str | None = None,
+) -> AnswerRow:
     """Return an answer as it is recorded."""
     entry = MESSAGES.message_of(answer)
     return AnswerRow(
@@ -106,7 +113,13 @@ def row(answer: object, *, command_id: str = "command-1", fingerprint: str = "f-
         version=entry.version,
         answer=MESSAGES.write(answer).decode(),
         reply_to=2,
+        evidence=evidence,
     )
+
+
+def evidence(stage: Stage) -> str:
+    """Return the evidence of the last event."""
+    return evidence_of(Position(1, 0, stage.seq), stage.hash)
 
 
 def test_a_decided_command_is_recorded_with_its_effect() -> None:
@@ -114,11 +127,30 @@ def test_a_decided_command_is_recorded_with_its_effect() -> None:
     stage, message = ledger(), place(1)
     stage.decide_all([message], NOW)
     placed = replace(examples.HOLD_PLACED, reservation_id="res_1")
-    assert {"command-1": row(placed)} == stage.answers
-    assert [PlannedReply(message, placed, replayed=False)] == stage.replies
+    named = evidence(stage)
+    assert {"command-1": row(placed, evidence=named)} == stage.answers
+    assert [PlannedReply(message, placed, replayed=False, evidence=named)] == stage.replies
     assert ["ota.inventory.units_held"] == [event.type for event in stage.rows]
     assert stage.changes
     assert 0 == stage.replayed
+
+
+def test_a_repeat_gets_the_evidence_of_the_first() -> None:
+    """In the same batch, and from the record; a refusal came of no event and has none."""
+    stage, message = ledger(), place(1)
+    stage.decide_all([message, message, place(2, quantity=99)], NOW)
+    named = evidence(stage)
+    assert [named, named, None] == [reply.evidence for reply in stage.replies]
+    later = ledger(*stage.answers.values())
+    later.decide_all([message, place(2, quantity=99)], NOW)
+    assert [named, None] == [reply.evidence for reply in later.replies]
+
+
+def test_an_event_carries_the_epoch_of_its_writer_in_what_is_hashed() -> None:
+    """The column can be compared with it."""
+    stage = ledger()
+    stage.decide_all([place(1)], NOW)
+    assert stage.before.epoch == json.loads(stage.rows[0].meta)["epoch"]
 
 
 def test_a_repeat_in_the_same_batch_gets_the_answer_of_the_first() -> None:
@@ -199,7 +231,8 @@ def test_an_answer_that_is_completed_downstream_is_recorded_and_not_given() -> N
     """The event itself makes the next service answer."""
     stage = reservations()
     stage.decide_all([command(examples.ACTIVATE)], NOW)
-    assert {"command-1": row(CompletedDownstream(command_id="command-1"))} == stage.answers
+    completed = CompletedDownstream(command_id="command-1")
+    assert {"command-1": row(completed, evidence=evidence(stage))} == stage.answers
     assert ([], []) == (stage.replies, stage.signals)
 
 

@@ -65,6 +65,7 @@ def test_the_contract_is_told_whole() -> None:
         "GET /api/ota/orders",
         "GET /api/ota/orders/{order_id}",
         "GET /api/ota/orders/{order_id}/tickets",
+        "GET /api/ota/receipts/{receipt}",
         "GET /pricing/rules/{product_id}",
         "POST /pricing/calculate",
         "GET /healthz",

@@ -1,0 +1,55 @@
+"""Anchors in a service's own database."""
+
+from __future__ import annotations
+
+import base64
+
+import asyncpg
+
+from libs.events.contracts.platform import HeadAnchored
+from libs.runtime.postgres import acquire
+
+
+class PostgresAnchorTable:
+    """See `libs.events.anchors.AnchorTable`."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], *, service: str) -> None:
+        self._pool = pool
+        self._service = service
+
+    async def keep_key(self, *, key_id: str, public_key: bytes) -> None:
+        """See the port."""
+        async with acquire(self._pool) as connection:
+            await connection.execute(
+                "INSERT INTO anchor_key (key_id, public_key) VALUES ($1, $2)"
+                " ON CONFLICT DO NOTHING",
+                key_id,
+                public_key,
+            )
+
+    async def keep(self, anchor: HeadAnchored) -> HeadAnchored:
+        """See the port."""
+        async with acquire(self._pool) as connection:
+            await connection.execute(
+                "INSERT INTO anchor (partition, generation, seq, hash, anchored_at, key_id,"
+                " signature) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+                anchor.partition,
+                anchor.generation,
+                anchor.seq,
+                bytes.fromhex(anchor.hash),
+                anchor.anchored_at,
+                anchor.key_id,
+                base64.urlsafe_b64decode(anchor.signature + "=="),
+            )
+            row = await connection.fetchrow(
+                "SELECT partition, generation, seq, hash, anchored_at, key_id, signature"
+                " FROM anchor WHERE partition = $1 AND generation = $2 AND seq = $3",
+                anchor.partition,
+                anchor.generation,
+                anchor.seq,
+            )
+        assert row is not None, "anchors are never deleted"
+        signature = base64.urlsafe_b64encode(row["signature"]).rstrip(b"=").decode()
+        return HeadAnchored(
+            **{**row, "hash": row["hash"].hex(), "signature": signature}, service=self._service
+        )
