@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale profile lock up-docker down-docker
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale profile lock up-docker down-docker simulate mutants
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ unit: install ## Run the tests that need no server, in seconds.
 lint: install ## Check style, types and the rules of who may import whom.
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client
+	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p simulation -p ota_client
 	@.venv/bin/lint-imports
 
 format: install ## Put the code into the house's format.
@@ -61,6 +61,12 @@ openapi: install ## Write the generated documents of API and topics to docs/ (RE
 test-api: install ## Call the live API with at least 5,000 generated requests, all checks on (Schemathesis).
 	@$(LAUNCHER) prepare
 	@$(PYTHON) -m tests.api
+
+simulate: install ## Play random histories of the whole platform in one process: SEEDS=200 FROM=0 STEPS=400 (REPORT=folder).
+	@$(PYTHON) -m simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --steps $(or $(STEPS),400) $(if $(REPORT),--report $(REPORT))
+
+mutants: install ## Put each seeded bug into a copy of the tree and see which check catches it (LAYERS=L1,unit,L3 ARGS="M01 M05").
+	@$(PYTHON) -m simulation.mutants --layers $(or $(LAYERS),L1,unit) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
 	@$(PYTHON) -m deploy.local.console $(ARGS)

@@ -59,6 +59,10 @@ class Clock(Protocol):
         """Return the estimated time at the database server."""
         ...
 
+    def latest(self) -> datetime:
+        """Return that time as it was last seen: after a jump, unlike `now`, from beyond it."""
+        ...
+
 
 class Watch(IntakeWatch, Protocol):
     """What the loop tells its operators; see `libs.events.host`."""
@@ -108,7 +112,7 @@ class PartitionLoop:
             gaps=gaps,
             publisher=publisher,
             watch=watch,
-            now=clock.now,
+            now=clock.latest,
             monotonic=monotonic,
         )
         self._outbox = Outbox(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,7 +42,8 @@ class MemoryDatabase:
 
     def envelopes(self, partition: int, *, after_seq: int, limit: int) -> list[Envelope]:
         """Return stored events as envelopes."""
-        found = [e for e in self.events.get(partition, []) if e.row.seq > after_seq]
+        events = self.events.get(partition, [])
+        first = bisect_right(events, after_seq, key=lambda stored: stored.row.seq)
         return [
             envelope_of(
                 source=self.source,
@@ -52,7 +54,7 @@ class MemoryDatabase:
                 meta=stored.row.meta,
                 data=stored.row.data,
             )
-            for stored in found[:limit]
+            for stored in events[first : first + limit]
         ]
 
 
