@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ unit: install ## Run the tests that need no server, in seconds.
 lint: install ## Check style, types and the rules of who may import whom.
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client -p ota_checker -p ota_verify
+	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client -p ota_checker -p ota_verify -p simulation
 	@.venv/bin/lint-imports
 
 format: install ## Put the code into the house's format.
@@ -69,6 +69,11 @@ test-overload: install ## Five times what the ledger can take, and every endpoin
 	@$(LAUNCHER) prepare
 	@$(PYTHON) -m tests.campaign.overload --report overload
 	@$(PYTHON) -m tests.campaign.bounded --report bounded
+simulate: install ## Play random histories of the whole platform in one process: SEEDS=200 FROM=0 STEPS=400 (REPORT=folder).
+	@$(PYTHON) -m simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --steps $(or $(STEPS),400) $(if $(REPORT),--report $(REPORT))
+
+mutants: install ## Put each seeded bug into a copy of the tree and see which check catches it (LAYERS=L1,unit,L3 ARGS="M01 M05").
+	@$(PYTHON) -m simulation.mutants --layers $(or $(LAYERS),L1,unit) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
 	@$(PYTHON) -m deploy.local.console $(ARGS)

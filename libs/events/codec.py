@@ -173,6 +173,27 @@ def parse_position(text: str) -> Position:
     return Position(int(generation), int(partition), int(seq))
 
 
+def last_in_order(
+    records: Iterable[Iterable[tuple[str, bytes]]], *, whole: bool
+) -> Position | None:
+    """Return the event up to which *records*, the end of a topic, have every event.
+
+    What came after a gap does not count until the gap is filled. *whole* says that the
+    records begin with the topic's first one, so that the first event must be among them.
+    """
+    last: Position | None = None
+    for headers in records:
+        text = next((value for name, value in headers if name == "ce_position"), None)
+        if text is None:
+            continue
+        position = parse_position(text.decode())
+        if last is None and whole and position.seq > 1:
+            last = Position(position.generation, position.partition, 0)
+        elif last is None or position.seq == last.seq + 1 or position.generation > last.generation:
+            last = position
+    return last
+
+
 def _instant(text: str) -> datetime:
     """Times are compared with our clock, so one without a time zone is no message of ours."""
     instant = datetime.fromisoformat(text)

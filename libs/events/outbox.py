@@ -35,9 +35,10 @@ class Outbox:
         self._publisher = publisher
         self._topic = topic
         self._partition = partition
-        self._in_flight: deque[tuple[int, Sequence[Awaitable[object]]]] = deque()
+        self._in_flight: deque[tuple[int, int, Sequence[Awaitable[object]]]] = deque()
         self._wake = asyncio.Event()
         self._ending = asyncio.Event()
+        self._end_offset = 0
         self._published = 0
         self._marked = 0
         self._head_seq = 0
@@ -55,18 +56,23 @@ class Outbox:
         if head.seq == 0:
             self._published = self._marked = 0
             return
-        marked = await self._log.published()
-        newest = await self._publisher.last_event(self._topic, self._partition)
-        at_broker = newest.seq if newest is not None else 0
-        self._published = max(min(marked, at_broker), head.seq - REPUBLISH_MAX)
-        self._marked = min(marked, self._published)
+        self._published = self._marked = await self._log.published()
+        await self._look()
+        self._marked = min(self._marked, self._published)
         if self._published < head.seq:
             await self._publish_again()
 
+    async def _look(self) -> None:
+        """Take as published only what the broker still holds."""
+        tail = await self._publisher.tail(self._topic, self._partition)
+        at_broker = tail.last.seq if tail.last is not None else 0
+        self._end_offset = tail.end_offset
+        self._published = max(min(self._published, at_broker), self._head_seq - REPUBLISH_MAX)
+
     def sent(self, last_seq: int, acknowledged: Sequence[Awaitable[object]]) -> None:
         """Take note of events up to *last_seq* that are on their way."""
+        self._in_flight.append((last_seq, last_seq - self._head_seq, acknowledged))
         self._head_seq = last_seq
-        self._in_flight.append((last_seq, acknowledged))
         self._wake.set()
 
     def end(self) -> None:
@@ -81,11 +87,10 @@ class Outbox:
             self._wake.clear()
             failed = False
             while self._in_flight:
-                last_seq, acknowledged = self._in_flight.popleft()
+                last_seq, events, acknowledged = self._in_flight.popleft()
                 failed = failed or not acknowledged
                 try:
-                    for one in acknowledged:
-                        await one
+                    failed = await self._shorter(acknowledged, events) or failed
                 except Exception as error:  # the driver's own errors: all mean "not published"
                     log.warning("outbox.send_failed", topic=self._topic, error=repr(error))
                     failed = True
@@ -100,11 +105,29 @@ class Outbox:
                     async with asyncio.timeout(MARK_INTERVAL_S):
                         await self._ending.wait()
 
+    async def _shorter(self, acknowledged: Sequence[Awaitable[object]], events: int) -> bool:
+        """Await the places of a batch of *events*; say whether earlier ones stood there before.
+
+        Then the broker came back with less than it had acknowledged, and whoever has no need
+        to read there noticed nothing.
+        """
+        places = [await one for one in acknowledged]
+        offsets = [place.offset for place in places if getattr(place, "topic", "") == self._topic]  # type: ignore[attr-defined]
+        if not offsets:
+            return False
+        before, self._end_offset = self._end_offset, min(offsets) + events
+        if min(offsets) < before:
+            log.error("outbox.tail_lost", topic=self._topic, partition=self._partition)
+            return True
+        return False
+
     async def _retry(self) -> None:
         delay_s = 0.1
-        while self._published < self._head_seq:
+        while True:
             try:
+                await self._look()
                 await self._publish_again()
+                return
             except Exception as error:
                 log.warning("outbox.retry_failed", topic=self._topic, error=repr(error))
                 await asyncio.sleep(delay_s)
@@ -117,8 +140,7 @@ class Outbox:
             if not page:
                 return
             acknowledged = await self._publisher.send([self._record(event) for event in page])
-            for one in acknowledged:
-                await one
+            await self._shorter(acknowledged, len(page))
             last = page[-1].position
             assert last is not None
             self._published = last.seq

@@ -118,7 +118,7 @@ class Log(Protocol):
         ...
 
     async def load(self, state: State) -> None:
-        """Load the entities that are kept in memory."""
+        """Load the entities that are kept in memory; raises Fenced if there is a newer owner."""
         ...
 
     async def write(self, write: Write) -> datetime:
@@ -208,6 +208,14 @@ class Outgoing:
     value: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The end of a topic: its next offset, and the event up to which none is missing there."""
+
+    end_offset: int
+    last: Position | None
+
+
 class Publisher(Protocol):
     """Hands records to the broker."""
 
@@ -215,11 +223,12 @@ class Publisher(Protocol):
         """Enqueue *records* in order; each returned awaitable ends when its record is acknowledged.
 
         Waits only for room in the producer's buffer; raises NotSent when none comes in time.
+        An acknowledgement says where the first of its records stands: its ``topic`` and ``offset``.
         """
         ...
 
-    async def last_event(self, topic: str, partition: int) -> Position | None:
-        """Return the newest event position that the broker holds, None if it holds none."""
+    async def tail(self, topic: str, partition: int) -> Tail:
+        """Look what the broker holds at the end of a topic of events."""
         ...
 
 

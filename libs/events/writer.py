@@ -61,6 +61,10 @@ class Clock(Protocol):
         """Return the estimated time at the database server."""
         ...
 
+    def latest(self) -> datetime:
+        """Return that time as it was last seen: after a jump, unlike `now`, from beyond it."""
+        ...
+
 
 class Watch(IntakeWatch, Protocol):
     """What the loop tells its operators; see `libs.events.host`."""
@@ -114,7 +118,7 @@ class PartitionLoop:
             gaps=gaps,
             publisher=publisher,
             watch=watch,
-            now=clock.now,
+            now=clock.latest,
             monotonic=monotonic,
             throttle=throttle,
         )

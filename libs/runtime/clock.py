@@ -47,6 +47,7 @@ class DatabaseClock:
     def __init__(self, *, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._anchor: _Anchor | None = None
+        self._sample: _Anchor | None = None
         self._jumped_to: _Anchor | None = None
         self._last: datetime | None = None
 
@@ -77,6 +78,7 @@ class DatabaseClock:
             monotonic=sent_monotonic + round_trip_s / 2,
             error_s=round_trip_s / 2,
         )
+        self._sample = sample
         if self._anchor is None:
             self._anchor = sample
             return False
@@ -97,6 +99,16 @@ class DatabaseClock:
         """
         if self._jumped_to is not None:
             self._anchor, self._jumped_to = self._jumped_to, None
+
+    def latest(self) -> datetime:
+        """Return the server's time as its last sample has it, also after a jump, and also back.
+
+        For ages of what others have stamped, whose clocks have jumped as well; nothing is
+        decided by it. Raises ClockNotSet before the first sample.
+        """
+        if self._sample is None:
+            raise ClockNotSet("no sample of the database's clock yet")
+        return self._sample.at(self._monotonic())
 
     def now(self) -> datetime:
         """Return the server's time, aware and in UTC, never earlier than returned before.

@@ -189,9 +189,24 @@ async def test_other_partitions_stay_away(broker: Broker) -> None:
     assert [] == await broker.feed.take(timeout_s=0.05)
 
 
-async def test_last_event_is_the_newest_position(broker: Broker) -> None:
-    """The publisher finds how far a partition is published, whatever came after."""
-    assert await broker.publisher.last_event(broker.events, 0) is None
+async def test_tail_tells_how_far_a_topic_has_every_event(broker: Broker) -> None:
+    """What came after a gap does not count until the gap is filled; repeats change nothing."""
+    assert (await broker.publisher.tail(broker.events, 0)).last is None
     await publish(broker, *(record(broker.events, n) for n in (1, 2, 3)))
     await publish(broker, record(broker.events, 2))
-    assert Position(1, 0, 3) == await broker.publisher.last_event(broker.events, 0)
+    tail = await broker.publisher.tail(broker.events, 0)
+    assert (Position(1, 0, 3), 4) == (tail.last, tail.end_offset)
+    await publish(broker, record(broker.events, 5))
+    assert Position(1, 0, 3) == (await broker.publisher.tail(broker.events, 0)).last
+    await publish(broker, *(record(broker.events, n) for n in (4, 5)))
+    assert Position(1, 0, 5) == (await broker.publisher.tail(broker.events, 0)).last
+
+
+async def test_acknowledgement_tells_where_a_batch_stands(broker: Broker) -> None:
+    """By its offset a relay sees that a topic has become shorter."""
+    places = []
+    for numbers in ((1, 2), (3,)):
+        batch = [record(broker.events, number) for number in numbers]
+        for acknowledged in await broker.publisher.send(batch):
+            places.append(await acknowledged)
+    assert [(broker.events, 0), (broker.events, 2)] == [(p.topic, p.offset) for p in places]

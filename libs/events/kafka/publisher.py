@@ -11,9 +11,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
-from libs.events.codec import parse_position
-from libs.events.envelope import Position
-from libs.events.ports import NotSent, Outgoing
+from libs.events.codec import last_in_order
+from libs.events.ports import NotSent, Outgoing, Tail
 
 SEND_TIMEOUT_S = 2.0
 TAIL_RECORDS = 50
@@ -102,8 +101,8 @@ class KafkaPublisher:
         except (TimeoutError, KafkaError) as error:
             raise NotSent(f"{len(records)} records: {error!r}") from error
 
-    async def last_event(self, topic: str, partition: int) -> Position | None:
-        """See `libs.events.ports.Publisher.last_event`."""
+    async def tail(self, topic: str, partition: int) -> Tail:
+        """See `libs.events.ports.Publisher.tail`."""
         where = TopicPartition(topic, partition)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
@@ -118,24 +117,17 @@ class KafkaPublisher:
                 consumer.assign([where])
                 begin = (await consumer.beginning_offsets([where]))[where]
                 end = (await consumer.end_offsets([where]))[where]
-                newest = None
-                offset = max(begin, end - TAIL_RECORDS)
+                records: list[Sequence[tuple[str, bytes]]] = []
+                first = offset = max(begin, end - TAIL_RECORDS)
                 consumer.seek(where, offset)
                 while offset < end:
                     for record in (await consumer.getmany(where, timeout_ms=200)).get(where, []):
                         offset = record.offset + 1
-                        newest = _newer(newest, record.headers)
-                return newest
+                        records.append(record.headers)
+                last = last_in_order(records, whole=first == 0)
+                return Tail(end_offset=end, last=last)
         finally:
             await consumer.stop()
-
-
-def _newer(newest: Position | None, headers: Sequence[tuple[str, bytes]]) -> Position | None:
-    for name, value in headers:
-        if name == "ce_position":
-            position = parse_position(value.decode())
-            return position if newest is None else max(newest, position)
-    return newest
 
 
 def _observe(future: asyncio.Future[RecordMetadata]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from libs.events.codec import Headers, parse_position, record_id
-from libs.events.envelope import Envelope, Position
+from libs.events.codec import Headers, last_in_order, record_id
+from libs.events.envelope import Envelope
 from libs.events.memory.log import MemoryDatabase
-from libs.events.ports import FeedLost, InputPosition, NotSent, Outgoing, Received
+from libs.events.ports import FeedLost, InputPosition, NotSent, Outgoing, Received, Tail
 
 COMMANDS_MAX = 64
 EVENTS_MAX = 512
@@ -63,29 +63,31 @@ class MemoryPublisher:
     async def send(self, records: Sequence[Outgoing]) -> Sequence[Awaitable[object]]:
         """See the port."""
         await self._broker.append(records)
-        return [_acknowledged() for _ in records]
+        placed: dict[tuple[str, int], int] = {}
+        for record in records:
+            where = (record.topic, record.partition)
+            placed[where] = placed.get(where, 0) + 1
+        return [_Placed(topic, self._end(topic, p) - count) for (topic, p), count in placed.items()]
 
-    async def last_event(self, topic: str, partition: int) -> Position | None:
+    def _end(self, topic: str, partition: int) -> int:
+        return len(self._broker.log(topic, partition))
+
+    async def tail(self, topic: str, partition: int) -> Tail:
         """See the port."""
-        newest: Position | None = None
-        for stored in self._broker.log(topic, partition):
-            for name, value in stored.headers:
-                if name == "ce_position":
-                    position = parse_position(value.decode())
-                    newest = position if newest is None else max(newest, position)
-        return newest
+        log = self._broker.log(topic, partition)
+        last = last_in_order((stored.headers for stored in log), whole=True)
+        return Tail(end_offset=len(log), last=last)
 
 
-class _Done:
-    """An awaitable that is done; unlike a future it needs no loop and no observer."""
+class _Placed:
+    """An acknowledgement; unlike a future it needs no loop and no observer."""
+
+    def __init__(self, topic: str, offset: int) -> None:
+        self.topic, self.offset = topic, offset
 
     def __await__(self):  # type: ignore[no-untyped-def]
-        return
+        return self
         yield
-
-
-def _acknowledged() -> Awaitable[object]:
-    return _Done()
 
 
 class MemoryFeed:
@@ -140,9 +142,15 @@ class MemoryFeed:
                     await self._broker.arrived.wait_for(self._waiting)
             except TimeoutError:
                 return []
+        return self.drain()
+
+    def drain(self, limits: Mapping[str, int] | None = None) -> list[Received]:
+        """Return what is there, of each topic at most what *limits* say; raises FeedLost."""
         taken = []
         for topic in self._topics:
             limit = COMMANDS_MAX if topic == self._command_topic else EVENTS_MAX
+            if limits is not None:
+                limit = min(limit, limits.get(topic, 0))
             log = self._broker.log(topic, self._partition)
             if self._next[topic] > len(log):
                 raise FeedLost(f"{topic} partition {self._partition}")
@@ -159,6 +167,10 @@ class MemoryFeed:
                 )
                 self._next[topic] = offset + 1
         return taken
+
+    def next_offset(self, topic: str) -> int:
+        """Return the offset of the record that is taken next."""
+        return self._next.get(topic, 0)
 
     def _waiting(self) -> bool:
         return not self._broker.down and any(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,7 +42,8 @@ class MemoryDatabase:
 
     def envelopes(self, partition: int, *, after_seq: int, limit: int) -> list[Envelope]:
         """Return stored events as envelopes."""
-        found = [e for e in self.events.get(partition, []) if e.row.seq > after_seq]
+        events = self.events.get(partition, [])
+        first = bisect_right(events, after_seq, key=lambda stored: stored.row.seq)
         return [
             envelope_of(
                 source=self.source,
@@ -52,7 +54,7 @@ class MemoryDatabase:
                 meta=stored.row.meta,
                 data=stored.row.data,
             )
-            for stored in found[:limit]
+            for stored in events[first : first + limit]
         ]
 
 
@@ -62,6 +64,7 @@ class MemoryLog:
     def __init__(self, *, database: MemoryDatabase, partition: int) -> None:
         self._database = database
         self._partition = partition
+        self._epoch = 0
 
     async def own(self) -> Head:
         """See the port; a standby waits until the owner closes or is `taken` from."""
@@ -85,10 +88,13 @@ class MemoryLog:
         )
         head = replace(before, epoch=before.epoch + 1)
         self._database.heads[self._partition] = head
+        self._epoch = head.epoch
         return head
 
     async def load(self, state: State) -> None:
         """See the port."""
+        if self._database.heads[self._partition].epoch != self._epoch:
+            raise Fenced(f"{self._database.source} partition {self._partition} has a newer owner")
         for partition, entity in self._database.rows.values():
             if partition == self._partition and entity.kept:
                 state.load(entity)

@@ -84,6 +84,7 @@ class PostgresLog:
         self._statements: dict[tuple[str, ...], str] = {}
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._holding = Holding()
+        self._epoch = 0
 
     async def own(self) -> Head:
         """See `libs.events.ports.Log.own`; stands by while another process owns it."""
@@ -103,6 +104,7 @@ class PostgresLog:
             self._instances.owner,
         )
         assert row is not None
+        self._epoch = row["epoch"]
         return _head(row)
 
     async def load(self, state: State) -> None:
@@ -120,6 +122,12 @@ class PostgresLog:
                 if number % LOAD_GULP == 0:
                     await asyncio.sleep(0)  # other partitions of this process are being served
         await self._connection.execute("RESET statement_timeout")
+        # A newer owner may have moved the rows since: they would not belong to our head.
+        epoch = await self._connection.fetchval(
+            "SELECT epoch FROM partition_head WHERE partition = $1", self._partition
+        )
+        if epoch != self._epoch:
+            raise Fenced(f"{self._source} partition {self._partition} has a newer owner")
 
     async def write(self, write: Write) -> datetime:
         """See `libs.events.ports.Log.write`."""

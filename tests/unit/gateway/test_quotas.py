@@ -356,3 +356,19 @@ async def test_refused_calls_do_not_ask_the_database() -> None:
         reads = gateway._table.reads  # type: ignore[attr-defined]  # the rows in memory
         assert 0 == await passed(gateway, 1000)
         assert gateway._table.reads - reads < 5  # type: ignore[attr-defined]  # likewise
+
+
+async def test_caller_that_goes_away_does_not_take_others_with_it() -> None:
+    """All who wait share one round: it goes on when one of them is cancelled."""
+    quotas = Setting().gateway()
+    account = quotas.account(CALLER)
+    leaving, staying = (
+        asyncio.ensure_future(quotas.wait(account))  # noqa: TID251
+        for _ in range(2)
+    )
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    async with running(quotas):
+        assert await staying
+    assert leaving.cancelled()

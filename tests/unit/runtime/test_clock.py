@@ -114,6 +114,23 @@ def test_a_jump_is_noticed_and_not_followed(bench: Bench, jump_s: float) -> None
     assert 11.0 == bench.read()
 
 
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, -3.0])
+def test_ages_are_told_by_the_latest_sample(bench: Bench, jump_s: float) -> None:
+    """What others stamp after a jump, or a step back, is not old by our time from before it."""
+    bench.monotonic += 10.0
+    bench.sample(at(10.0 + jump_s))
+    bench.monotonic += 1.0
+    assert at(11.0 + jump_s) == bench.clock.latest()
+    bench.sample(at(11.0))
+    assert at(11.0) == bench.clock.latest(), "a jump that was taken back"
+
+
+def test_latest_needs_a_sample() -> None:
+    """There is no time before the server has told one."""
+    with pytest.raises(ClockNotSet):
+        DatabaseClock(monotonic=lambda: 0.0).latest()
+
+
 @pytest.mark.parametrize("gap_s", [5.0, -5.0])
 def test_five_seconds_are_no_jump(bench: Bench, gap_s: float) -> None:
     """The limit itself is still a correction."""
