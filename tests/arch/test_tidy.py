@@ -44,7 +44,7 @@ def modules() -> dict[str, ast.Module]:
     """Return all product code by path."""
     paths = [
         path
-        for package in ("libs", "services", "deploy", "bench", "clients")
+        for package in ("libs", "services", "deploy", "bench", "chaos", "clients")
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
     return {

@@ -234,6 +234,8 @@ class KafkaCommandClient:
             )
         except KafkaError as error:  # it may or may not be there: the outcome is unknown
             log.warning("requests.send_failed", error=repr(error))
+            for pending in batch:  # nothing is awaited for these any more
+                pending.acknowledged = True
             return
 
         def done(future: asyncio.Future[object]) -> None:
