@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ unit: install ## Run the tests that need no server, in seconds.
 lint: install ## Check style, types and the rules of who may import whom.
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client -p ota_checker -p ota_verify -p simulation
+	@.venv/bin/mypy --strict -p libs -p services -p deploy -p bench -p ota_client -p ota_checker -p ota_verify -p simulation -p chaos
 	@.venv/bin/lint-imports
 
 format: install ## Put the code into the house's format.
@@ -86,6 +86,15 @@ tamper: install ## Falsify an export in COUNT=1000 ways and see each one detecte
 
 bench: install ## Run every scenario and write tables, JSON and a report: BENCH=quick (3 minutes) or full; ARGS="--only reserve".
 	@$(PYTHON) -m bench $(if $(BENCH),--$(BENCH)) $(ARGS)
+
+chaos: install ## Faults on a stack of its own under load, and the judgement: MINUTES=5 SEED=1 RATE=200 FAULTS=F1,F6 OUT=folder (all faults: as root).
+	@$(LAUNCHER) prepare
+	@$(PYTHON) -m chaos --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) --rate $(or $(RATE),200) $(if $(FAULTS),--faults $(FAULTS)) $(if $(OUT),--out $(OUT)) $(ARGS)
+
+power-cut: install ## Cut the power of PostgreSQL and Kafka under load, with the control that has to lose (as root).
+	@$(PYTHON) -m chaos.power_cut --postgres
+	@$(PYTHON) -m chaos.power_cut --kafka
+	@$(PYTHON) -m chaos.power_cut --postgres --mutant
 
 bench-compare: install ## Measure another version and this one in turns: BASE=<commit> ROUNDS=4 CLIENTS=32.
 	@$(if $(BASE),,echo "BASE=<commit> is missing, as in: make bench-compare BASE=HEAD~1" >&2; exit 2)

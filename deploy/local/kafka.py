@@ -83,6 +83,8 @@ class Broker:
     java: Path
     jars: Path
     log: Path
+    # Where clients are told to come, when something stands in between; 0 is the port itself.
+    advertised_port: int = 0
 
     @property
     def bootstrap(self) -> str:
@@ -127,7 +129,9 @@ class Broker:
             **SERVER_PROPERTIES,
             "controller.quorum.voters": f"1@{controller}",
             "listeners": f"PLAINTEXT://{self.host}:{self.port},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.connect_host}:{self.port}",
+            "advertised.listeners": (
+                f"PLAINTEXT://{self.connect_host}:{self.advertised_port or self.port}"
+            ),
             "log.dirs": str(data),
         }
         file = self.folder / "server.properties"

@@ -12,7 +12,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Literal, TextIO
+from typing import Literal, TextIO, cast
 
 import structlog
 from pydantic import BaseModel
@@ -122,6 +122,40 @@ def _to_json(event: object, **_: object) -> str:
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
+class _Patient:
+    """A stream that takes no line badly: a full disk of logs must not end requests or services.
+
+    Lines that could not be written are counted, and told of once writing works again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, text: str) -> int:
+        """Write, or lose the line."""
+        try:
+            if self._lost and text.startswith("{"):
+                lost = {"event": "logs.lines.lost", "level": "warning", "lines": self._lost}
+                self._stream.write(_to_json(lost) + "\n")
+                self._lost = 0
+            return self._stream.write(text)
+        except OSError:
+            self._lost += 1
+            return 0
+
+    def isatty(self) -> bool:
+        """Say whether a person reads along."""
+        return self._stream.isatty()
+
+    def flush(self) -> None:
+        """Flush, if that can be done."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._lost += 1
+
+
 def configure_logs(
     *,
     service: str,
@@ -134,7 +168,7 @@ def configure_logs(
 
     Call it once, before anything logs.
     """
-    out = sys.stdout if stream is None else stream
+    out = cast("TextIO", _Patient(sys.stdout if stream is None else stream))
 
     def identify(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event["service.name"] = service

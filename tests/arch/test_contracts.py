@@ -11,7 +11,7 @@ from shutil import copytree, ignore_patterns
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("libs", "services", "deploy", "bench")
+PACKAGES = ("libs", "services", "deploy", "bench", "chaos", "simulation")
 VERIFIER = "verify/ota_verify"
 LINT = """
 import sys

@@ -44,7 +44,17 @@ def modules() -> dict[str, ast.Module]:
     """Return all product code by path."""
     paths = [
         path
-        for package in ("libs", "services", "deploy", "bench", "clients", "checker", "verify")
+        for package in (
+            "libs",
+            "services",
+            "deploy",
+            "bench",
+            "clients",
+            "checker",
+            "verify",
+            "chaos",
+            "simulation",
+        )
         for path in sorted((ROOT / package).rglob("*.py"))
     ]
     return {

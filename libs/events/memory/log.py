@@ -93,7 +93,8 @@ class MemoryLog:
 
     async def load(self, state: State) -> None:
         """See the port."""
-        if self._database.heads[self._partition].epoch != self._epoch:
+        head = self._database.heads.get(self._partition)
+        if head is not None and head.epoch != self._epoch:
             raise Fenced(f"{self._database.source} partition {self._partition} has a newer owner")
         for partition, entity in self._database.rows.values():
             if partition == self._partition and entity.kept:

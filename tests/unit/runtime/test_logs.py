@@ -30,6 +30,18 @@ class Payload:
     customer_name: str
 
 
+class FullDisk(io.StringIO):
+    """A stream that has no space left for a while."""
+
+    full = False
+
+    def write(self, text: str) -> int:
+        """Write, or fail as a full disk does."""
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
 class Model(BaseModel):
     """A wire model with personal data."""
 
@@ -267,3 +279,17 @@ def test_people_get_readable_lines(capture: Capture) -> None:
     assert "ledger.batch.written" in text
     assert "messages" in text
     assert EMAIL not in text
+
+
+def test_a_full_disk_ends_nothing() -> None:
+    """Lines are lost while they can't be written, and how many is told as soon as one can be."""
+    stream = FullDisk()
+    log = configure_logs(service="gateway", version="1", stream=stream)
+    stream.full = True
+    log.info("lost.one")
+    logging.getLogger("other").warning("lost two")
+    stream.full = False
+    log.info("there.again")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert ["logs.lines.lost", "there.again"] == [line["event"] for line in lines]
+    assert 2 == lines[0]["lines"]
