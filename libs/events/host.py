@@ -26,6 +26,7 @@ from libs.events.behaviour import Behaviour
 from libs.events.kafka.admin import ensure_topics
 from libs.events.kafka.feed import KafkaFeeds
 from libs.events.kafka.publisher import KafkaPublisher
+from libs.events.measures import Measures
 from libs.events.messages import EVENTS
 from libs.events.ports import FeedLost, Fenced, Halted
 from libs.events.postgres.log import PostgresLog
@@ -118,6 +119,7 @@ class Host:
         self._settings = settings
         self._dsn = dsn
         self._metrics = metrics
+        self._measures = Measures(metrics=metrics, service=service)
         self._tables = tables
         self._sources = sources
         self._views = {owner: dsn for owner, (_, dsn) in sources.items()} | dict(views or {})
@@ -128,7 +130,11 @@ class Host:
         self._ready: set[int] = set()
         self._stack = contextlib.AsyncExitStack()
         self._pools: dict[str, asyncpg.Pool[asyncpg.Record]] = {}
-        self.publisher = KafkaPublisher(bootstrap=settings.kafka_bootstrap, client_id=service)
+        self.publisher = KafkaPublisher(
+            bootstrap=settings.kafka_bootstrap,
+            client_id=service,
+            published=metrics.publish_duration_seconds.observe,
+        )
         self.ops = OpsServer(
             service=service,
             host=settings.ops_host,
@@ -187,8 +193,10 @@ class Host:
             command_topic=sample.command_input,
             lazy_topics=self._lazy,
             partitions=self._settings.partitions,
+            waited=self._measures.waited,
         )
         await feeds.start()
+        self._measures.watch(feeds)
         self._stack.push_async_callback(feeds.stop)
         gaps = ViewGapReader(
             {topic.name: (owner, self._pools[owner]) for owner, (topic, _) in self._sources.items()}
@@ -198,6 +206,7 @@ class Host:
             tasks = [
                 spawn(group, "pump", running("pump", feeds.pump)),
                 spawn(group, "clock", running("clock", self._keep_clock)),
+                spawn(group, "measures", running("measures", self._measure)),
             ]
             for factory in beside:
                 tasks.append(spawn(group, "beside", running("beside", factory)))
@@ -257,6 +266,20 @@ class Host:
     def _owned(self, partition: int) -> None:
         self._ready.add(partition)
         self._metrics.partition_state.labels(str(partition)).set(PartitionState.OWNER)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions that this process serves now."""
+        return frozenset(self._ready)
+
+    def now(self) -> datetime:
+        """Return the time at the database server."""
+        return self._clock.now()
+
+    async def _measure(self) -> None:
+        await self._measures.run(
+            pools=self._pools, broker=self.publisher.reaches_broker, owned=lambda: self._ready
+        )
 
     def _partitions_missing(self) -> str | None:
         missing = set(range(self._settings.partitions)) - self._ready

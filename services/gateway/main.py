@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from libs.events.host import VERSION
 from libs.events.kafka.requests import KafkaCommandClient
 from libs.events.requests import CommandClient, NotExecuted, Reply, Request
 from libs.runtime.cli import Command, CommandFailed, run_command
+from libs.runtime.dependencies import Dependencies
 from libs.runtime.metrics import Metrics, new_registry
 from libs.runtime.migrate import MigrationError, MigrationSet, migrate
 from libs.runtime.ops import OpsServer
@@ -43,6 +44,7 @@ from services.gateway.http.access_log import ConsoleLines, JsonLines
 from services.gateway.http.assembly import Gateway, LimitRules, Ports, Secrets, assemble
 from services.gateway.http.connection import Bounds
 from services.gateway.http.internal_documents import document_routes
+from services.gateway.http.measures import MeasuredClient
 from services.gateway.http.server import PartnerServer
 from services.gateway.settings import LoadSettings, MigrationSettings, Settings
 from services.gateway.store.audit import AuditStore
@@ -89,6 +91,14 @@ class BrokerLink:
         reply = await self._client.submit(request, timeout_s=timeout_s)
         self._step("gateway.answered")
         return reply
+
+    def pending(self) -> int:
+        """Return how many commands wait for their answer."""
+        return self._client.pending if self._client is not None else 0
+
+    async def reaches_broker(self) -> bool:
+        """Ask a broker for the topics, and say whether one has answered."""
+        return self._client is not None and await self._client.reaches_broker()
 
     def unmatched(self) -> None:
         """See `libs.events.kafka.requests.RequestWatch`."""
@@ -140,7 +150,12 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         )
         images = QrRenderer(processes=settings.qr_processes)
         stack.push_async_callback(images.close)
-        ports = await _real_ports(settings, stack, client=link, images=images)
+        metrics.qr_processes.set(settings.qr_processes)
+        metrics.at_scrape(lambda: metrics.qr_jobs.set(images.jobs))
+        pools = await _open_pools(settings, stack)
+        dependencies = Dependencies(metrics=metrics, pools=pools, own="gateway")
+        client = MeasuredClient(link, metrics=metrics, pending=link.pending)
+        ports = _real_ports(settings, pools, client=client, images=images)
         gateway = _put_together(settings, ports, metrics)
         stack.push_async_callback(gateway.audit.close)
         stack.push_async_callback(gateway.quotas.leave)
@@ -162,6 +177,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             "catalogue": gateway.catalogue.run,
             "figures": lambda: load_first(gateway.availability),
             "broker": lambda: link.run(gateway.heard),
+            "dependencies": lambda: dependencies.run(link.reaches_broker),
             "quotas": gateway.quotas.run,
             "audit": gateway.audit.run,
             "audit-retention": lambda: purge_for_ever(
@@ -230,9 +246,7 @@ async def _start_workers(images: QrRenderer, warm: asyncio.Event) -> None:
     warm.set()
 
 
-async def _real_ports(
-    settings: Settings, stack: AsyncExitStack, *, client: CommandClient, images: QrImages
-) -> Ports:
+async def _open_pools(settings: Settings, stack: AsyncExitStack) -> dict[str, Pool]:
     async def pool(dsn: str, *, size_max: int, read_only: bool = True) -> Pool:
         # No connection yet: a database that is away must not keep the gateway from starting.
         opened = await create_pool(
@@ -247,13 +261,23 @@ async def _real_ports(
         stack.callback(opened.terminate)
         return opened
 
-    own = await pool(settings.gateway_dsn, size_max=OWN_POOL_MAX, read_only=False)
-    # Of its own, so that no flood of other statements makes it wait.
-    quotas = await pool(settings.gateway_dsn, size_max=QUOTA_POOL_MAX, read_only=False)
-    inventory_views = await pool(settings.inventory_read_dsn, size_max=VIEW_POOL_MAX)
-    reservation_views = await pool(settings.reservation_read_dsn, size_max=VIEW_POOL_MAX)
-    order_views = await pool(settings.fulfillment_read_dsn, size_max=VIEW_POOL_MAX)
-    inventory = InventoryViews(inventory_views)
+    return {
+        "gateway": await pool(settings.gateway_dsn, size_max=OWN_POOL_MAX, read_only=False),
+        # Of its own, so that no flood of other statements makes it wait.
+        "quotas": await pool(settings.gateway_dsn, size_max=QUOTA_POOL_MAX, read_only=False),
+        "inventory": await pool(settings.inventory_read_dsn, size_max=VIEW_POOL_MAX),
+        "reservation": await pool(settings.reservation_read_dsn, size_max=VIEW_POOL_MAX),
+        "fulfillment": await pool(settings.fulfillment_read_dsn, size_max=VIEW_POOL_MAX),
+    }
+
+
+def _real_ports(
+    settings: Settings, pools: Mapping[str, Pool], *, client: CommandClient, images: QrImages
+) -> Ports:
+    own, order_views, reservation_views = (
+        pools[name] for name in ("gateway", "fulfillment", "reservation")
+    )
+    inventory = InventoryViews(pools["inventory"])
     reservations = ReservationViews(reservation_views)
     keys = PersonalKeyStore(own)
     return Ports(
@@ -270,7 +294,7 @@ async def _real_ports(
         key_table=keys,
         key_reader=keys,
         cleanup_marks=CleanupMarkStore(own),
-        quotas=QuotaStore(quotas),
+        quotas=QuotaStore(pools["quotas"]),
         audit_table=AuditStore(own),
         call_lines=_call_lines(settings),
         images=images,
@@ -293,7 +317,7 @@ def _run(settings: Settings, _: argparse.Namespace) -> int:
     return run_service(
         lambda stop: serve(settings, metrics, stop),
         log=start_logs("gateway", settings),
-        on_lag=metrics.event_loop_lag_seconds.set,
+        on_lag=metrics.note_lag,
     )
 
 

@@ -23,7 +23,7 @@ from libs.events import codec
 from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.envelope import Envelope
 from libs.events.kafka.feed import consumer
-from libs.events.kafka.publisher import producer, send_in_batches
+from libs.events.kafka.publisher import producer, reaches_broker, send_in_batches
 from libs.events.ports import Outgoing
 from libs.events.registry import Unreadable
 from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
@@ -126,6 +126,15 @@ class KafkaCommandClient:
             log.warning("requests.stop", reason="the broker is away")
         await self._replies.stop()
         await self._figures.stop()
+
+    @property
+    def pending(self) -> int:
+        """How many commands wait for their answer."""
+        return len(self._pending)
+
+    async def reaches_broker(self) -> bool:
+        """Ask a broker for the topics, and say whether one has answered."""
+        return await reaches_broker(self._producer)
 
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """See `libs.events.requests.CommandClient.submit`."""

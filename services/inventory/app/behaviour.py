@@ -119,6 +119,10 @@ class InventoryBehaviour:
             pools=tuple(_figures(pool, head) for pool in pools),
         )
 
+    def pools(self) -> Sequence[Pool]:
+        """Return every pool of this partition as it is now."""
+        return tuple(self._state.all(Pool)) if self._state is not None else ()
+
     def open_holds(self) -> int:
         """Return how many holds are open."""
         return self._state.count(Hold) if self._state is not None else 0

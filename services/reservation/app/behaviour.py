@@ -70,12 +70,14 @@ class ReservationBehaviour:
             "ota.reservation.cancel_reservation",
         }
     )
+    _state: State | None = None
     _deadlines: Deadlines = field(default_factory=Deadlines)
     _early: dict[str, int] = field(default_factory=dict)
     _correlation_id: str = ""
 
     async def start(self, state: State, head: Head) -> None:
         """Derive the deadlines, and which holds were opened before their ledger event came."""
+        self._state = state
         self._deadlines = Deadlines(state.all(Reservation))
         taken = head.inputs.get(INVENTORY_EVENTS.name)
         seq = taken.seq if taken is not None else 0
@@ -129,6 +131,10 @@ class ReservationBehaviour:
     def due(self, state: State, now: datetime, limit: int) -> Sequence[object]:
         """Return the holds whose time has run out."""
         return self._deadlines.due(state, now, limit)
+
+    def overdue(self, now: datetime, *, limit: int) -> int:
+        """Return how many holds are past their deadline, counted up to *limit*."""
+        return self._deadlines.overdue(self._state, now, limit=limit) if self._state else 0
 
     def next_due(self) -> datetime | None:
         """Return the earliest deadline."""

@@ -84,7 +84,7 @@ def test_every_step_waits_only_for_steps_that_exist(plan: Plan) -> None:
     known = {step.name for step in plan.services}
     assert all(set(step.after) <= known for step in plan.services)
     stopped = [name for wave in plan.stop_order for name in wave]
-    assert sorted(stopped) == sorted({*known, "postgres", "kafka"})
+    assert sorted(stopped) == sorted({*known, *(step.name for step in plan.infrastructure)})
     assert stopped.index("gateway") < stopped.index("inventory") < stopped.index("kafka")
     assert "postgres" == stopped[-1]
 
