@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
+.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ format: install ## Put the code into the house's format.
 
 openapi: install ## Write the generated documents of API and topics to docs/ (RELEASE=1 makes them the released ones).
 	@$(PYTHON) -m deploy.openapi $(if $(RELEASE),--release)
+
+monitoring: install ## Write rules, alerts, dashboards and docs/metrics.md from deploy/monitoring and the metrics' catalogue.
+	@$(PYTHON) -m deploy.monitoring
 
 test-api: install ## Call the live API with at least 5,000 generated requests, all checks on (Schemathesis).
 	@$(LAUNCHER) prepare

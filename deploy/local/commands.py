@@ -31,6 +31,7 @@ DOWN_TIMEOUT_S: Final = 75.0
 OWN_FILES: Final = (
     "postgres",
     "kafka",
+    "monitoring",
     "demo",
     "log",
     "seeded",

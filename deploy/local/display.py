@@ -45,6 +45,9 @@ def urls(*, settings: Settings) -> dict[str, str]:
     }
     for name, address in settings.ops.items():
         found[f"{name} health"] = f"http://{address}/readyz?verbose"
+    for name in ("prometheus", "alertmanager"):
+        if name in settings.monitoring:
+            found[name.capitalize()] = f"http://{settings.monitoring[name]}"
     return found
 
 

@@ -63,6 +63,8 @@ class Step:
     settle: Callable[[], None] = _nothing
     # Whether, at this moment, the others may go on although this task failed.
     may_fail: Callable[[], bool] = _never
+    # Where a service says how it is.
+    ops: Address | None = None
     # The socket that its process gets from us.
     listening: Listening | None = None
 
@@ -192,6 +194,7 @@ def make_plan(
             after=after,
             address=str(settings.partner) if name == "gateway" else str(ops),
             probe=lambda: answers_ready(address=ops),
+            ops=ops,
             listening=listening if service == "gateway" else None,
         )
 
