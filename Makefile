@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale profile lock up-docker down-docker
+.PHONY: help install up demo admin console down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale profile lock up-docker down-docker
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ test-api: install ## Call the live API with at least 5,000 generated requests, a
 
 admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
 	@$(PYTHON) -m deploy.local.console $(ARGS)
+
+console: install ## Print an address that signs you in to the console, for once (NAME=wing ROLE=viewer for somebody else).
+	@$(PYTHON) -m deploy.local.console operator code $(or $(NAME),$(shell id -un)) --add $(or $(ROLE),operator)
 
 bench: install ## Run every scenario and write tables, JSON and a report: BENCH=quick (3 minutes) or full; ARGS="--only reserve".
 	@$(PYTHON) -m bench $(if $(BENCH),--$(BENCH)) $(ARGS)

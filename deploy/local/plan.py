@@ -92,6 +92,11 @@ def service_environment(
         "OTA_PARTNER_PORT": str(settings.partner.port),
         "OTA_OPS_HOST": settings.ops["gateway"].host,
         **{address.variable: str(address.port) for address in settings.ops.values()},
+        "OTA_CONSOLE_SERVICES": ",".join(
+            f"{name}=http://{address.connect_host}:{address.port}"
+            for name, address in settings.ops.items()
+            if name != "gateway"
+        ),
         # Here everybody calls from one address, a load generator too.
         "OTA_ADDRESS_CALLS_PER_SECOND": "50000",
         **outside,

@@ -61,6 +61,10 @@ class OpsServer:
         """Let ``/startupz`` depend on *check*, until all have passed once."""
         self._startup_checks[name] = check
 
+    def add_routes(self, routes: Iterable[web.AbstractRouteDef]) -> None:
+        """Serve more; only before `start`."""
+        self._routes = (*self._routes, *routes)
+
     def drain(self) -> None:
         """Report not ready from now on: the service is about to stop."""
         self._draining = True
@@ -118,4 +122,4 @@ class OpsServer:
 
 
 async def _forbid_caching(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")

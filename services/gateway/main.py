@@ -36,6 +36,7 @@ from services.gateway.app.partners_file import (
     load_partners,
 )
 from services.gateway.app.reservations import QrImages
+from services.gateway.console.assembly import add_console
 from services.gateway.domain.directory import Event
 from services.gateway.domain.directory_decisions import Refused
 from services.gateway.domain.failure import StoreUnavailable
@@ -154,6 +155,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         for name, check in checks.items():
             ops.add_ready_check(name, check)
             ops.add_startup_check(name, check)
+        console = await add_console(settings, stack, ops=ops, catalogue=gateway.catalogue)
         await ops.start()
         stack.push_async_callback(ops.close)
         running: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
@@ -168,6 +170,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
                 ports.audit_table, retention_days=settings.audit_retention_days
             ),
             "images": lambda: _start_workers(images, warm),
+            "console": console.run,
         }
         async with asyncio.TaskGroup() as group:
             tasks = [
