@@ -93,6 +93,14 @@ def find_maven() -> Finding:
     return Finding("Maven", "maven", Path(binary))
 
 
+def find_chromium() -> Finding:
+    """Look for a browser, which only tests of the console's pages need."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if binary := shutil.which(name):
+            return Finding("Chromium", "chromium", Path(binary))
+    return Finding("Chromium", "chromium", None, "Chromium not found")
+
+
 def provide(
     *, look: Callable[[], list[Finding]], say: Callable[[str], None], log: Path
 ) -> dict[str, Path]:

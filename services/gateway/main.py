@@ -37,6 +37,7 @@ from services.gateway.app.partners_file import (
 )
 from services.gateway.app.reservations import QrImages
 from services.gateway.broker import BrokerLink
+from services.gateway.console.assembly import add_console
 from services.gateway.domain.directory import Event
 from services.gateway.domain.directory_decisions import Refused
 from services.gateway.domain.failure import StoreUnavailable
@@ -105,6 +106,9 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         for name, check in checks.items():
             ops.add_ready_check(name, check)
             ops.add_startup_check(name, check)
+        console = await add_console(
+            settings, stack, number=number, ops=ops, catalogue=gateway.catalogue
+        )
         await ops.start()
         stack.push_async_callback(ops.close)
         running: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
@@ -121,6 +125,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             ),
             "images": lambda: _start_workers(images, warm),
             "number": claimed.keep,
+            "console": console.run,
         }
         async with asyncio.TaskGroup() as group:
             tasks = [

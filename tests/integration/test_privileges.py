@@ -28,7 +28,7 @@ APPEND_ONLY = {
 }
 DELETED_FROM = {"gateway": {"cleanup_answer"}}
 """The tables whose rows a service may delete: the gateway's own short-lived marks."""
-SECRET = ("api_key", "personal_key", "partner", "quota")
+SECRET = ("api_key", "operator", "personal_key", "partner", "quota")
 CHANGES = ("UPDATE {table} SET {column} = {column}", "DELETE FROM {table}", "TRUNCATE {table}")
 WRITES = ("INSERT INTO {table} SELECT * FROM {table}", *CHANGES)
 
