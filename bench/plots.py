@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.row import Row
 from bench.tables import CPU_NAMES
+from deploy.plotting import library
 
 _SCRIPT = re.compile(rb"<script.*?</script>", re.DOTALL)
 
@@ -31,16 +31,7 @@ def draw(folder: Path, rows: Sequence[Row]) -> dict[str, str]:
 
 def _plot(kind: str, **more: Any) -> Any:
     # pygal would have its script loaded from its site.
-    return getattr(_library(), kind)(js=[], width=900, height=420, legend_at_bottom=True, **more)
-
-
-def _library() -> Any:
-    """Import pygal without the hook that it leaves behind, which slows down every later import."""
-    hooks = sys.meta_path[:]
-    import pygal
-
-    sys.meta_path[:] = hooks
-    return pygal
+    return getattr(library(), kind)(js=[], width=900, height=420, legend_at_bottom=True, **more)
 
 
 def _throughput(rows: Sequence[Row]) -> Any:

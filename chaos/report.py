@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from chaos.campaign import Done
 from chaos.checks import Finding
 from chaos.counters import NEEDS, WANTED
 from chaos.judge import Verdict
+from deploy.plotting import library
 
 _SCRIPT = re.compile(rb"<script.*?</script>", re.DOTALL)
 _POINTS_MAX = 180
@@ -163,13 +163,9 @@ def _last_words(programs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _plot(outcome: Outcome) -> bytes:
     """Return answers a second by status; faults are named along the time."""
-    hooks = sys.meta_path[:]
-    import pygal
-
-    sys.meta_path[:] = hooks  # it leaves a hook behind that slows down every later import
     step = max(1, len(outcome.seconds) // _POINTS_MAX)
     points = list(outcome.seconds)[::step]
-    plot = pygal.StackedLine(
+    plot = library().StackedLine(
         js=[],
         width=1200,
         height=520,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pygal
+from deploy.plotting import library
 
 _SCRIPT = re.compile(rb"<script.*?</script>", re.DOTALL)
 
@@ -115,7 +115,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _plot(seconds: Sequence[Mapping[str, Any]]) -> bytes:
-    plot = pygal.Line(
+    plot = library().Line(
         js=[],
         width=900,
         height=420,
