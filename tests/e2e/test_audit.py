@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import uuid
+from functools import partial
 from typing import Any
 
 import asyncpg
