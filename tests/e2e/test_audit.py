@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import uuid
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -160,6 +161,8 @@ async def test_an_operator_follows_what_is_refused(agency: Agency, deciders: Dec
         cwd=CHECKOUT,
         env=own_environment(environment=deciders.env, service="gateway", owner=False),
         stdout=asyncio.subprocess.PIPE,
+        # Tests may run in the background of a shell, where interrupts are ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert following.stdout is not None
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
