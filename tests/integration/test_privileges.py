@@ -26,8 +26,11 @@ APPEND_ONLY = {
     **dict.fromkeys(DECIDING, ("event", "anchor", "anchor_key", "recorded_answer")),
     "gateway": ("directory_event", "audit"),
 }
-DELETED_FROM = {"gateway": {"cleanup_answer"}}
-"""The tables whose rows a service may delete: the gateway's own short-lived marks."""
+DELETED_FROM = {
+    **dict.fromkeys(DECIDING, {"service_instance"}),
+    "gateway": {"cleanup_answer"},
+}
+"""The tables whose rows a service may delete: who is alive, and short-lived marks."""
 SECRET = ("api_key", "personal_key", "partner", "quota")
 CHANGES = ("UPDATE {table} SET {column} = {column}", "DELETE FROM {table}", "TRUNCATE {table}")
 WRITES = ("INSERT INTO {table} SELECT * FROM {table}", *CHANGES)
