@@ -27,7 +27,7 @@ APPEND_ONLY = {
     "gateway": ("directory_event", "audit"),
 }
 DELETED_FROM = {
-    **dict.fromkeys(DECIDING, {"service_instance"}),
+    **{service: {"service_instance"} for service in DECIDING},
     "gateway": {"cleanup_answer"},
 }
 """The tables whose rows a service may delete: who is alive, and short-lived marks."""
