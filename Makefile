@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin console down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
+.PHONY: help install up demo admin console backup restore kubernetes down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,16 @@ simulate: install ## Play random histories of the whole platform in one process:
 
 mutants: install ## Put each seeded bug into a copy of the tree and see which check catches it (LAYERS=L1,unit,L3 ARGS="M01 M05").
 	@$(PYTHON) -m simulation.mutants --layers $(or $(LAYERS),L1,unit) $(if $(REPORT),--report $(REPORT)) $(ARGS)
+
+backup: install ## Copy the running stack's databases and keep their log from then on (OTA_BACKUP_DIR).
+	@$(PYTHON) -m deploy.backup backup
+
+restore: install ## Make the databases of a moment in another data folder: TO=<folder> AT=2026-11-23T14:05:00Z.
+	@$(if $(TO),,echo "TO=<folder> is missing" >&2; exit 2)
+	@$(PYTHON) -m deploy.backup restore --to $(TO) --at "$(AT)"
+
+kubernetes: install ## Write the generated manifests of deploy/kubernetes: topics, users, settings, scripts, rules.
+	@$(PYTHON) -m deploy.kubernetes
 
 admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
 	@$(PYTHON) -m deploy.local.console $(ARGS)

@@ -49,6 +49,7 @@ class Lives:
         apply(row, meta, data, at, place)
 
     def _opened(self, row: Row, meta: Row, data: Row, at: int, place: EventPlace) -> None:
+        """Compare what only old logs say: the ledger's event is a life's beginning."""
         id, verdicts = data["reservation_id"], self._verdicts
         hold = self._model.holds.get(id)
         if hold is None:
@@ -72,10 +73,9 @@ class Lives:
     def _end(self, row: Row, meta: Row, end: str, at: int, place: EventPlace) -> Hold | None:
         id, verdicts = row["subject"], self._verdicts
         hold = self._model.holds.get(id)
-        if hold is None or hold.opened_place is None:
-            verdicts.violate("I6", f"{id} {end} before it was opened", until=place, events=(place,))
-            if hold is None:
-                return None
+        if hold is None:
+            verdicts.violate("I6", f"{id} {end} and was never held", until=place, events=(place,))
+            return None
         if hold.life_end is not None:
             invariant = "I10" if {end, hold.life_end} == {"activated", "expired"} else "I6"
             rule = f"{id} has two ends: {hold.life_end} and {end}"
@@ -184,8 +184,6 @@ class Lives:
             if hold.ledger_end is not None:
                 rule = f"{id[0]} ended as {hold.ledger_end} in the ledger, its life goes on"
                 verdicts.violate("I6", rule, until=hold.ledger_end_place, reservations=id)
-            elif hold.opened_place is None and model.settled(hold.held_at):
-                verdicts.violate("I6", f"{id[0]} is held but was never opened", reservations=id)
             return
         if hold.ledger_end is None:
             if model.settled(hold.life_end_at):

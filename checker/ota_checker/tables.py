@@ -20,12 +20,13 @@ class Tables:
     def __init__(self, *, model: Model, verdicts: Verdicts) -> None:
         self._model = model
         self._verdicts = verdicts
+        self._lives: set[str] = set()
         self._kinds: dict[str, tuple[Callable[[Row], None], Callable[[], int]]] = {
             "inventory.pool": (self._pool, lambda: len(model.pools)),
             "inventory.hold": (self._hold, lambda: len(model.holds)),
             "inventory.partner_cap": (self._cap, lambda: len(model.caps)),
             "inventory.catalogue": (self._catalogue, lambda: len(model.catalogues)),
-            "reservation.reservation": (self._reservation, self._opened),
+            "reservation.reservation": (self._reservation, self._begun),
             "reservation.numbering": (self._numbers, self._counters),
             "fulfillment.customer_order": (self._order, self._ordered),
             "fulfillment.ticket": (self._ticket, lambda: len(model.tickets)),
@@ -48,8 +49,12 @@ class Tables:
         if export.path("table.fulfillment.ticket.jsonl") is not None:
             self._check_tickets()
 
-    def _opened(self) -> int:
-        return sum(hold.opened_place is not None for hold in self._model.holds.values())
+    def _begun(self) -> int:
+        """Every hold has a life; one of the last moment may have none yet."""
+        return sum(
+            id in self._lives or hold.life_end is not None or self._model.settled(hold.held_at)
+            for id, hold in self._model.holds.items()
+        )
 
     def _ordered(self) -> int:
         return sum(hold.order is not None for hold in self._model.orders.values())
@@ -97,14 +102,17 @@ class Tables:
 
     def _reservation(self, row: Row) -> None:
         hold = self._model.holds.get(row["reservation_id"])
+        self._lives.add(row["reservation_id"])
         ended_at = row["ended_at"] and micros(row["ended_at"])
         told = (
             *(row["partner_id"], row["quantity"], row["status"], row["order_id"], ended_at),
             *(micros(row["expires_at"]), row["ended_by"]),
+            *(row["pool_no"], row["ledger_seq"], micros(row["held_at"])),
         )
         replayed = hold and (
             *(hold.partner_id, hold.quantity, hold.life_end or "active", hold.order_id),
             *(hold.life_end_at or None, hold.expires_at, hold.life_command_id or None),
+            *(hold.pool.number, hold.place[2], hold.held_at),
         )
         self._differ(f"the row of reservation {row['reservation_id']}", told, replayed, hold)
 

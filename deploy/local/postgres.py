@@ -6,6 +6,7 @@ Tables are not its business: each service's `migrate` makes its own.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -77,6 +78,8 @@ class Cluster:
     secrets_by_name: Mapping[str, str]
     log: Path
     server_settings: Mapping[str, str] = field(default_factory=dict)
+    # Where finished pieces of the write-ahead log go, once a backup has made this folder.
+    archive: Path | None = None
 
     @property
     def data(self) -> Path:
@@ -151,6 +154,7 @@ class Cluster:
             **SERVER_SETTINGS,
             "listen_addresses": self.host,
             "port": str(self.port),
+            **(archive_settings(folder=self.archive) if self.archive is not None else {}),
             **self.server_settings,
         }
         options = [word for name, text in settings.items() for word in ("-c", f"{name}={text}")]
@@ -253,6 +257,21 @@ class Cluster:
     def wait_ready(self, *, timeout_s: float) -> bool:
         """Wait until the server takes sessions; return whether it does."""
         return wait_until(condition=self.probe, timeout_s=timeout_s, pause_s=0.05)
+
+
+def archive_settings(*, folder: Path) -> dict[str, str]:
+    """Return the settings that keep the write-ahead log in a folder, if it is there.
+
+    A piece is compressed, on the disk and under its name before the server may forget it.
+    """
+    place = shlex.quote(str(folder)).replace("%", "%%")
+    return {
+        "archive_mode": "on",
+        "archive_command": f"test ! -d {place} || {{ gzip -1 -c %p > {place}/%f.part"
+        f" && sync {place}/%f.part && mv {place}/%f.part {place}/%f.gz; }}",
+        # What a lost disk can take with it at most; an unfinished piece is nearly all zeros.
+        "archive_timeout": "60s",
+    }
 
 
 def _working_folder(*, pid: int) -> Path | None:

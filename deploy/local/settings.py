@@ -29,6 +29,7 @@ MONITORING: Final = (
 INSTANCES_MAX: Final = 7
 DEFAULTS: Final[Mapping[str, str]] = {
     "OTA_DATA_DIR": "var",
+    "OTA_BACKUP_DIR": "",
     "OTA_POSTGRES_HOST": "127.0.0.1",
     "OTA_POSTGRES_PORT": "5433",
     "OTA_POSTGRES_BIN": "",
@@ -83,6 +84,7 @@ class Settings:
     """All that the launcher was told, parsed once."""
 
     data_dir: Path
+    backup_dir: Path
     postgres: Address
     postgres_bin: Path | None
     kafka: Address
@@ -158,6 +160,7 @@ def parse(*, environment: Mapping[str, str], checkout: Path) -> Settings:
     binaries = value("OTA_POSTGRES_BIN")
     settings = Settings(
         data_dir=checkout / value("OTA_DATA_DIR"),
+        backup_dir=checkout / (value("OTA_BACKUP_DIR") or Path(value("OTA_DATA_DIR")) / "backup"),
         postgres=address("PostgreSQL", "OTA_POSTGRES_HOST", "OTA_POSTGRES_PORT"),
         postgres_bin=Path(binaries) if binaries else None,
         kafka=address("Kafka", "OTA_KAFKA_HOST", "OTA_KAFKA_PORT"),

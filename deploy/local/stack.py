@@ -98,6 +98,7 @@ class Stack:
                 binaries=tools.postgres_binaries,
                 secrets_by_name=secrets_by_name,
                 log=settings.log_dir / "postgres.log",
+                archive=settings.backup_dir / "wal",
             ),
             broker=Broker(
                 folder=settings.data_dir / "kafka",

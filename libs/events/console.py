@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from libs.events.host import VERSION, new_metrics
+from libs.events.postgres.generation import StillServed, begin_generation
 from libs.runtime.cli import Command, CommandFailed, run_command
 from libs.runtime.config import ServiceSettings
 from libs.runtime.logs import configure_logs
@@ -59,6 +60,21 @@ def deciding_service(
         print(f"{service}: {len(done)} migrations applied")
         return 0
 
+    def run_begin_generation(settings: ServiceSettings, _: argparse.Namespace) -> int:
+        dsn = getattr(settings, f"{service}_owner_dsn")
+        try:
+            begun = asyncio.run(begin_generation(dsn))
+        except StillServed as error:
+            raise CommandFailed(f"{service}: {error}; stop every ota-{service} first") from error
+        except OSError as error:
+            raise CommandFailed(f"{service}: the database cannot be reached: {error}") from error
+        for each in begun:
+            print(
+                f"{service} partition {each.partition}: generation {each.generation} begins after"
+                f" event {each.seq} of {each.decided_at.isoformat()}"
+            )
+        return 0
+
     commands: list[Command[Any]] = [
         Command(name="run", help="serve until stopped", settings=settings, run=run),
         Command(
@@ -66,6 +82,12 @@ def deciding_service(
             help="bring the database up to date",
             settings=migration_settings,
             run=run_migrations,
+        ),
+        Command(
+            name="begin-generation",
+            help="after a restore, once, before the first start: nothing given out is given again",
+            settings=migration_settings,
+            run=run_begin_generation,
         ),
         *own_commands,
     ]

@@ -84,6 +84,7 @@ class Intake:
         self._owner_seqs: dict[str, int] = {}
         self._checked_at = 0.0
         self._unsaved_since: float | None = None
+        self._generation = 0
         self.positions: dict[str, InputPosition] = {}
 
     def start(self, head: Head) -> None:
@@ -92,6 +93,7 @@ class Intake:
         self._owner_seqs.clear()
         self._checked_at = self._monotonic()
         self._unsaved_since = None
+        self._generation = head.generation
 
     def at(self, topic: str) -> InputPosition:
         """Return how far a topic has been taken."""
@@ -109,6 +111,10 @@ class Intake:
         self.positions[topic] = position
         if self._unsaved_since is None:
             self._unsaved_since = self._monotonic()
+
+    def _counted(self, position: Position) -> int:
+        """Return the generation that a place counts in: after a restore, all places count anew."""
+        return max(position.generation, self._generation)
 
     async def admit(self, received: Sequence[Received]) -> list[Envelope]:
         """Return the messages to decide; raises Halted for another service's unreadable event."""
@@ -139,7 +145,7 @@ class Intake:
                 if position.seq > seq + 1:
                     missing = await self._fetch(topic.name, after=seq, until=position.seq)
                     messages += self._interesting(missing)
-                generation, seq = position.generation, position.seq
+                generation, seq = self._counted(position), position.seq
             if isinstance(message.data, codec.Uninteresting):
                 continue
             if is_request(message) and self._stale(message, record.appended_at):
@@ -197,7 +203,9 @@ class Intake:
             if before.seq < seen:
                 fetched = await self._fetch(topic.name, after=before.seq, until=seen + 1)
                 last = _position(fetched[-1])
-                self._move(topic.name, replace(before, generation=last.generation, seq=last.seq))
+                self._move(
+                    topic.name, replace(before, generation=self._counted(last), seq=last.seq)
+                )
                 missing += self._interesting(fetched)
             self._owner_seqs[topic.name] = await self._gaps.head(topic.name, self._partition)
         return missing

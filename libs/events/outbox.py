@@ -16,7 +16,7 @@ import structlog
 
 from libs.events import codec
 from libs.events.envelope import Envelope
-from libs.events.ports import Head, Log, Outgoing, Publisher
+from libs.events.ports import Halted, Head, Log, Outgoing, Publisher
 
 log = structlog.get_logger()
 
@@ -49,7 +49,10 @@ class Outbox:
         return self._head_seq - self._published
 
     async def open(self, head: Head) -> None:
-        """Publish what was recorded but not published, or what the broker has lost since."""
+        """Publish what was recorded but not published, or what the broker has lost since.
+
+        Raises Halted where the broker knows a future that the log does not have.
+        """
         self._in_flight.clear()
         self._ending.clear()
         self._head_seq = head.seq
@@ -57,17 +60,23 @@ class Outbox:
             self._published = self._marked = 0
             return
         self._published = self._marked = await self._log.published()
-        await self._look()
+        at_broker = await self._look()
+        if at_broker > head.seq:
+            raise Halted(
+                f"{self._topic} partition {self._partition} has event {at_broker}, the log ends at"
+                f" {head.seq}: the database was restored, the topics were not made anew"
+            )
         self._marked = min(self._marked, self._published)
         if self._published < head.seq:
             await self._publish_again()
 
-    async def _look(self) -> None:
-        """Take as published only what the broker still holds."""
+    async def _look(self) -> int:
+        """Take as published only what the broker still holds; return its last event's number."""
         tail = await self._publisher.tail(self._topic, self._partition)
         at_broker = tail.last.seq if tail.last is not None else 0
         self._end_offset = tail.end_offset
         self._published = max(min(self._published, at_broker), self._head_seq - REPUBLISH_MAX)
+        return at_broker
 
     def sent(self, last_seq: int, acknowledged: Sequence[Awaitable[object]]) -> None:
         """Take note of events up to *last_seq* that are on their way."""

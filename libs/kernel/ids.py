@@ -17,6 +17,9 @@ CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CONFIRMATION_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 """Without the look-alikes 0/O and 1/I/L (contract, section 5)."""
 
+NUMBERS_OF_A_GENERATION = 100_000_000
+"""Numbers of a partition that each restore skips: more than it can give after a backup."""
+
 _RESERVATION = re.compile(rf"res_[0-7][{CROCKFORD}]{{25}}\Z")
 _ORDER = re.compile(r"ORD-[0-9]{13}\Z")
 _PAIRS = tuple(high + low for high in CROCKFORD for low in CROCKFORD)
@@ -126,26 +129,36 @@ class Scrambler:
 
 
 class Numbers:
-    """The numbers that people see, made from counters of a partition (contract, section 5)."""
+    """The numbers that people see, made from counters of a partition (contract, section 5).
 
-    def __init__(self, key: bytes) -> None:
+    A log that went back to an earlier moment counts what it counted before once more. So each
+    *generation* counts in a range of its own, and no number is given twice.
+    """
+
+    def __init__(self, key: bytes, *, generation: int = 1) -> None:
+        self._key = key
+        self._first = (generation - 1) * NUMBERS_OF_A_GENERATION
         self._orders = Scrambler(key=key, purpose="order", size=10**13)
         self._tickets = Scrambler(key=key, purpose="ticket", size=10**13)
         self._confirmations = Scrambler(
             key=key, purpose="confirmation", size=len(CONFIRMATION_ALPHABET) ** 8
         )
 
+    def of_generation(self, generation: int) -> Numbers:
+        """Return the same numbers as a generation of the log counts them."""
+        return Numbers(self._key, generation=generation)
+
     def order_id(self, *, partition: int, counter: int) -> str:
         """Return the order id of the partition's *counter*-th order."""
-        return f"ORD-{self._orders.scramble(_index(partition, counter)):013d}"
+        return f"ORD-{self._orders.scramble(_index(partition, self._first + counter)):013d}"
 
     def ticket_code(self, *, prefix: str, partition: int, counter: int) -> str:
         """Return the ticket code of the partition's *counter*-th ticket."""
-        return f"{prefix}-{self._tickets.scramble(_index(partition, counter)):013d}"
+        return f"{prefix}-{self._tickets.scramble(_index(partition, self._first + counter)):013d}"
 
     def confirmation_code(self, *, partition: int, counter: int) -> str:
         """Return the confirmation code of the partition's *counter*-th order."""
-        value = self._confirmations.scramble(_index(partition, counter))
+        value = self._confirmations.scramble(_index(partition, self._first + counter))
         characters = []
         for _ in range(8):
             value, digit = divmod(value, len(CONFIRMATION_ALPHABET))

@@ -121,6 +121,13 @@ Dsn = Annotated[
 ]
 """The address of a database; it may hold a password, so it is never shown."""
 
+BrokerAddress = Annotated[
+    str,
+    PlainSerializer(lambda value: _MASK if "@" in value else value),
+    Field(repr=False),
+]
+"""The address of brokers; it may hold a password, then it is never shown."""
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 """A TCP port; 0 lets the system choose one."""
 
@@ -140,7 +147,10 @@ class ServiceSettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Address of a Kafka broker.")
+    kafka_bootstrap: BrokerAddress = Field(
+        "127.0.0.1:9092",
+        description="Address of Kafka brokers: host:port, or scram://user:password@host:port?ca=file.",
+    )
     ops_host: str = Field("127.0.0.1", description="Address that the ops ports listen on.")
     partitions: int = Field(
         4, ge=1, le=PARTITIONS_MAX, description="Number of partitions; never lower it."

@@ -26,8 +26,11 @@ APPEND_ONLY = {
     **dict.fromkeys(DECIDING, ("event", "anchor", "anchor_key", "recorded_answer")),
     "gateway": ("directory_event", "audit"),
 }
-DELETED_FROM = {name: {"service_instance"} for name in DECIDING} | {"gateway": {"cleanup_answer"}}
-"""The tables whose rows a service may delete: who runs it, and the gateway's short-lived marks."""
+DELETED_FROM = {
+    **{service: {"service_instance"} for service in DECIDING},
+    "gateway": {"cleanup_answer"},
+}
+"""The tables whose rows a service may delete: who is alive, and short-lived marks."""
 SECRET = ("api_key", "operator", "personal_key", "partner", "quota")
 CHANGES = ("UPDATE {table} SET {column} = {column}", "DELETE FROM {table}", "TRUNCATE {table}")
 WRITES = ("INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {table}", *CHANGES)

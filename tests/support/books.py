@@ -247,8 +247,6 @@ class Books:
         ]
         placed = {"reservation_id": hold.id, "quantity": hold.quantity}
         self._record("inventory", hold.command, "hold_placed", placed)
-        opened = {**data, "held_at": instant(hold.held_at), "ledger_seq": hold.seq}
-        self._append("reservation", partition, "reservation_opened", hold.id, opened, hold.command)
 
     def activate(self) -> None:
         """Activate a hold, whatever has become of it."""
@@ -625,6 +623,7 @@ class Books:
                 {
                     **shared,
                     "status": hold.status,
+                    "ledger_seq": hold.seq,
                     "order_id": hold.order["order_id"] if hold.order else None,
                     "ended_at": instant(hold.ended_at) if hold.ended_at else None,
                     "ended_by": hold.ended_by,

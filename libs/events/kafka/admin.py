@@ -8,6 +8,7 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from libs.events.kafka.address import connection
 from libs.events.topics import ALL, Topic
 
 log = structlog.get_logger()
@@ -18,7 +19,7 @@ async def ensure_topics(*, bootstrap: str, topics: Sequence[Topic] = ALL) -> Non
 
     Raises aiokafka.errors.KafkaError when the broker refuses one or can't be reached.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**connection(bootstrap), request_timeout_ms=5_000)
     await admin.start()
     try:
         existing = set(await admin.list_topics())

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from libs.events.codec import record_id
+from libs.events.kafka.address import connection
 from libs.events.ports import FeedLost, InputPosition, Received
 from libs.events.topics import Topic
 from libs.kernel.values import dataclass
@@ -156,7 +157,7 @@ class KafkaFeeds:
 def consumer(*, bootstrap: str, client_id: str) -> AIOKafkaConsumer:
     """Return a consumer without a group, whose positions are ours (ADR 7)."""
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **connection(bootstrap),
         client_id=client_id,
         group_id=None,
         enable_auto_commit=False,

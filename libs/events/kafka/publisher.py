@@ -13,6 +13,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from libs.events.codec import last_in_order
+from libs.events.kafka.address import connection
 from libs.events.ports import NotSent, Outgoing, Tail
 
 SEND_TIMEOUT_S = 2.0
@@ -30,7 +31,7 @@ def producer(*, bootstrap: str, client_id: str) -> AIOKafkaProducer:
     and positions absorb repeats anyway (ADR 7).
     """
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **connection(bootstrap),
         client_id=client_id,
         acks="all",
         enable_idempotence=False,
@@ -135,7 +136,7 @@ class KafkaPublisher:
         """See `libs.events.ports.Publisher.tail`."""
         where = TopicPartition(topic, partition)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **connection(self._bootstrap),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",

@@ -28,7 +28,7 @@ STALE_S = 2.0
 """An instance that has not been heard of for so long loses its partitions."""
 SETTLE_S = 1.0
 """Partitions move to a newcomer only when nobody has come or gone for so long."""
-_LOCK_SPACE = 0x4F5441  # "OTA": the advisory locks of partitions
+LOCK_SPACE = 0x4F5441  # "OTA": the advisory locks of partitions
 _CHANNEL = "ota_partitions"
 
 _SIGN_ON = """
@@ -156,7 +156,7 @@ class Instances:
             if self._connection is None:
                 return
             try:
-                await self._connection.fetchrow(_GIVE_BACK, _LOCK_SPACE, partition, _CHANNEL)
+                await self._connection.fetchrow(_GIVE_BACK, LOCK_SPACE, partition, _CHANNEL)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
                 self._connection.terminate()  # the lock goes with the session
 
@@ -239,7 +239,7 @@ class Instances:
                 sorted(self._serving),
                 self._leaving,
                 asked,
-                _LOCK_SPACE,
+                LOCK_SPACE,
             )
         assert said is not None
         if said["owner"] is None:

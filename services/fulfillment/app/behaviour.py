@@ -49,7 +49,8 @@ class FulfillmentBehaviour:
     )
 
     async def start(self, state: State, head: Head) -> None:
-        """Nothing is derived."""
+        """Count the numbers as the log's generation does."""
+        self.numbers = self.numbers.of_generation(head.generation)
 
     async def prepare(self, state: State, messages: Sequence[Envelope]) -> Sequence[Envelope]:
         """Read the catalogue versions that the batch was sold in."""

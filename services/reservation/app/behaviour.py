@@ -74,6 +74,7 @@ class ReservationBehaviour:
     async def start(self, state: State, head: Head) -> None:
         """Derive the deadlines, and which holds were opened before their ledger event came."""
         self._state = state
+        self.numbers = self.numbers.of_generation(head.generation)
         self._deadlines = Deadlines(state.all(Reservation))
         taken = head.inputs.get(INVENTORY_EVENTS.name)
         seq = taken.seq if taken is not None else 0

@@ -1,0 +1,1 @@
+"""Backups of the local stack's databases, and restores to a moment."""

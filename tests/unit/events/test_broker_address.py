@@ -1,0 +1,59 @@
+"""How a broker is reached: without and with a user, and never a password in a message."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from libs.events.kafka.address import BadAddress, connection
+from libs.runtime.config import ServiceSettings
+
+
+def test_hosts_alone_are_taken_as_they_are() -> None:
+    """The local stack's broker."""
+    assert {"bootstrap_servers": "a:1,b:2"} == connection("a:1,b:2")
+
+
+def test_a_user_signs_in_over_tls() -> None:
+    """What stands in the address escaped is told as it is."""
+    told = connection("scram://ota-gateway:p%40ss@a:9093,b:9093")
+    assert isinstance(told.pop("ssl_context"), ssl.SSLContext)
+    expected = {
+        "bootstrap_servers": "a:9093,b:9093",
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "ota-gateway",
+        "sasl_plain_password": "p@ss",
+    }
+    assert expected == told
+
+
+def test_a_network_that_encrypts_needs_no_tls() -> None:
+    """Then there are no authorities to trust."""
+    told = connection("scram+plain://u:p@a:1")
+    assert ("SASL_PLAINTEXT", False) == (told["security_protocol"], "ssl_context" in told)
+
+
+@pytest.mark.parametrize("address", ["kafka://u:secret@a:1", "scram://a:1", "scram://u@a:1"])
+def test_a_wrong_address_is_refused_without_being_shown(address: str) -> None:
+    """The message says the form, not what was given."""
+    with pytest.raises(BadAddress) as refused:
+        connection(address)
+    assert "secret" not in str(refused.value)
+
+
+def test_authorities_that_are_not_there_are_an_error() -> None:
+    """Nobody is trusted by accident."""
+    with pytest.raises(OSError, match="No such file"):
+        connection("scram://u:p@a:1?ca=/nowhere/ca.crt")
+
+
+def test_settings_never_show_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a dump there is a mask; an address without a password is shown."""
+    monkeypatch.setenv("OTA_KAFKA_BOOTSTRAP", "scram://u:hidden-password@a:1")
+    settings = ServiceSettings()
+    assert "hidden" not in repr(settings) + str(settings.model_dump())
+    assert "hidden-password" in settings.kafka_bootstrap
+    monkeypatch.setenv("OTA_KAFKA_BOOTSTRAP", "a:1")
+    assert "a:1" == ServiceSettings().model_dump()["kafka_bootstrap"]
