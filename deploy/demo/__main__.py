@@ -81,6 +81,7 @@ def _say_what_next(screen: Screen, *, stack: Stack, order_id: str) -> None:
         f"curl -H 'X-API-Key: {API_KEY}' {stack.base_url}/api/ota/orders/{order_id}",
         f"curl {stack.base_url}/pricing/rules/106   prices, without a key",
         f"{stack.data_dir / 'demo'}   the tickets' QR images, for your phone's camera",
+        "make console   prints a way into the operators' console: what this story left behind",
         "make demo    tells it again, with fresh keys",
         "make bench   measures reserving under load, SQL's hot row beside it",
         "make reset   an empty system again; make down stops it",

@@ -16,7 +16,7 @@ from typing import Final
 from deploy.local import display, logs, ports
 from deploy.local.kafka import KafkaSetupError
 from deploy.local.kafka_jars import jar_folder, jar_version
-from deploy.local.machine import MachineError, how_to_get
+from deploy.local.machine import MachineError, find_chromium, how_to_get, provide
 from deploy.local.plan import STOP_BUDGET_S
 from deploy.local.postgres import PostgresError
 from deploy.local.processes import stop_leftover, tail, wait_until
@@ -31,6 +31,7 @@ DOWN_TIMEOUT_S: Final = 75.0
 OWN_FILES: Final = (
     "postgres",
     "kafka",
+    "monitoring",
     "demo",
     "log",
     "seeded",
@@ -284,8 +285,13 @@ def doctor(stack: Stack) -> int:
 
 
 def prepare(stack: Stack) -> int:
-    """Get everything that a start needs from the machine and from Maven, and start nothing."""
+    """Get everything that a start needs from the machine and from Maven, and start nothing.
+
+    For tests, so with the browser that looks at the console.
+    """
     provide_tools(settings=stack.settings, say=_say)
+    log = stack.settings.log_dir / "install.log"
+    provide(look=lambda: [find_chromium()], say=_say, log=log)
     return 0
 
 

@@ -42,9 +42,13 @@ def urls(*, settings: Settings) -> dict[str, str]:
         "partner API": f"http://{settings.partner}/api/ota",
         "documentation": f"http://{settings.partner}/docs",
         "OpenAPI": f"http://{settings.partner}/openapi.json",
+        "console": f"http://{settings.ops['gateway']}/console",
     }
     for name, address in settings.ops.items():
         found[f"{name} health"] = f"http://{address}/readyz?verbose"
+    for name in ("prometheus", "alertmanager"):
+        if name in settings.monitoring:
+            found[name.capitalize()] = f"http://{settings.monitoring[name]}"
     return found
 
 
@@ -108,5 +112,6 @@ def farewell(*, settings: Settings) -> str:
             "Try:",
             f"  curl -H 'X-API-Key: {SAMPLE_API_KEY}' http://{settings.partner}/api/ota/inventory",
             "  make demo",
+            "  make console         # prints a way into the console, for once",
         ]
     )

@@ -18,7 +18,10 @@ from deploy.local.processes import tail
 POSTGRES_VERSION_MIN: Final = 15
 JAVA_VERSION_MIN: Final = 17
 _CLUSTER_CONF: Final = Path("/etc/postgresql-common/createcluster.conf")
+_UNITS: Final = Path("/etc/systemd/system")
 _INSTALL_TIMEOUT_S: Final = 900
+# Packages whose own servers Debian starts at once; ours are started by the launcher.
+_WITH_SERVERS: Final = ("prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
 
 
 class MachineError(Exception):
@@ -90,6 +93,14 @@ def find_maven() -> Finding:
     return Finding("Maven", "maven", Path(binary))
 
 
+def find_chromium() -> Finding:
+    """Look for a browser, which only tests of the console's pages need."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if binary := shutil.which(name):
+            return Finding("Chromium", "chromium", Path(binary))
+    return Finding("Chromium", "chromium", None, "Chromium not found")
+
+
 def provide(
     *, look: Callable[[], list[Finding]], say: Callable[[str], None], log: Path
 ) -> dict[str, Path]:
@@ -149,6 +160,7 @@ def install(*, packages: list[str], log: Path) -> None:
             "create_main_cluster = false\n",
             encoding="ascii",
         )
+    keep_servers_down(packages=packages)
     log.parent.mkdir(parents=True, exist_ok=True)
     options = ["-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"]
     for argv in (["apt-get", "update"], ["apt-get", "install", *options, *packages]):
@@ -158,13 +170,26 @@ def install(*, packages: list[str], log: Path) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                # In runlevel 1 a package does not start its servers where there is no systemd.
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
                 check=False,
                 timeout=_INSTALL_TIMEOUT_S,
             )
         if ended.returncode != 0:
             last = "\n".join(tail(log=log, lines=15))
             raise MachineError(f"`{' '.join(argv)}` failed:\n{last}")
+
+
+def keep_servers_down(*, packages: list[str], units: Path = _UNITS) -> None:
+    """Mask the services that these packages bring, before they bring them.
+
+    Whoever wants Debian's own as well unmasks it (`systemctl unmask prometheus`).
+    """
+    for package in set(packages) & set(_WITH_SERVERS):
+        unit = units / f"{package}.service"
+        if not unit.exists() and not unit.is_symlink():
+            units.mkdir(parents=True, exist_ok=True)
+            unit.symlink_to("/dev/null")
 
 
 def _version(*, argv: list[str], pattern: str) -> int:

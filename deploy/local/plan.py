@@ -63,6 +63,8 @@ class Step:
     settle: Callable[[], None] = _nothing
     # Whether, at this moment, the others may go on although this task failed.
     may_fail: Callable[[], bool] = _never
+    # Where a service says how it is.
+    ops: Address | None = None
     # The socket that its process gets from us.
     listening: Listening | None = None
 
@@ -83,10 +85,57 @@ class Plan:
     seeded_marker: Path
 
 
+def ops_addresses(settings: Settings) -> dict[str, dict[str, Address]]:
+    """Return for each service where its processes say how they are, the spare one's last.
+
+    The first one's port is known beforehand, the others' are free now.
+    """
+    further = iter(free_ports(count=sum(settings.instances.values())))
+    return {
+        service: {service: first}
+        | {
+            name: replace(first, owner=f"{name}'s ops port", port=next(further))
+            for name in (
+                f"{service}-{number}" for number in range(2, settings.instances[service] + 2)
+            )
+        }
+        for service, first in settings.ops.items()
+    }
+
+
+def console_environment(
+    *, settings: Settings, ops: Mapping[str, Mapping[str, Address]]
+) -> dict[str, str]:
+    """Return whom the console asks: the deciding services' processes, and Prometheus if it runs."""
+    asked = {
+        name: address
+        for service, processes in ops.items()
+        for name, address in list(processes.items())[:-1]
+        if service != "gateway"
+    }
+    prometheus = settings.monitoring.get("prometheus")
+    return {
+        "OTA_CONSOLE_SERVICES": ",".join(
+            f"{name}=http://{address.connect_host}:{address.port}"
+            for name, address in asked.items()
+        ),
+        "OTA_PROMETHEUS_URL": f"http://{prometheus.connect_host}:{prometheus.port}"
+        if prometheus
+        else "",
+    }
+
+
 def service_environment(
-    *, settings: Settings, secrets_by_name: Mapping[str, str], cluster: Cluster, broker: Broker
+    *,
+    settings: Settings,
+    secrets_by_name: Mapping[str, str],
+    cluster: Cluster,
+    broker: Broker,
+    ops: Mapping[str, Mapping[str, Address]],
 ) -> dict[str, str]:
     """Return what the services are told: what we were told, then what only we know.
+
+    *ops* are the ops ports of each service's processes.
 
     Addresses of servers that we start ourselves win over anything set outside; secrets set outside
     win over ours.
@@ -98,6 +147,7 @@ def service_environment(
         "OTA_PARTNER_PORT": str(settings.partner.port),
         "OTA_OPS_HOST": settings.ops["gateway"].host,
         **{address.variable: str(address.port) for address in settings.ops.values()},
+        **console_environment(settings=settings, ops=ops),
         # Here everybody calls from one address, a load generator too.
         "OTA_ADDRESS_CALLS_PER_SECOND": "50000",
         **outside,
@@ -127,8 +177,13 @@ def make_plan(
     broker: Broker,
 ) -> Plan:
     """Return the plan of the stack that these settings describe."""
+    ops = ops_addresses(settings)
     shared = service_environment(
-        settings=settings, secrets_by_name=secrets_by_name, cluster=cluster, broker=broker
+        settings=settings,
+        secrets_by_name=secrets_by_name,
+        cluster=cluster,
+        broker=broker,
+        ops=ops,
     )
     infrastructure = (
         Step(
@@ -178,32 +233,27 @@ def make_plan(
 
     listening = Listening(address=settings.partner)
 
-    def server(service: str, number: int, *, after: tuple[str, ...]) -> Step:
-        ops, name, own = settings.ops[service], service, {}
-        if number > 1:
-            name = f"{service}-{number}"
-            ops = replace(ops, owner=f"{name}'s ops port", port=next(further_ports))
-            own = {ops.variable: str(ops.port), "OTA_GATEWAY_INSTANCE": ""}
+    def server(service: str, name: str, at: Address, *, after: tuple[str, ...]) -> Step:
+        own = {at.variable: str(at.port), "OTA_GATEWAY_INSTANCE": ""} if name != service else {}
         run = command(service, "run", log=name)
         return Step(
             name=name,
             kind=Kind.SERVER,
             command=replace(run, environment={**run.environment, **own}),
             after=after,
-            address=str(settings.partner) if name == "gateway" else str(ops),
-            probe=lambda: answers_ready(address=ops),
+            address=str(settings.partner) if name == "gateway" else str(at),
+            probe=lambda: answers_ready(address=at),
+            ops=at,
             listening=listening if service == "gateway" else None,
         )
 
     after = dict.fromkeys(deciders, migrated)
     after["gateway"] = (*deciders, "load-partners")
-    further_ports = iter(free_ports(count=sum(settings.instances.values())))
     instances = {
-        name: tuple(
-            server(name, number, after=after[name])
-            for number in range(1, settings.instances[name] + 2)
+        service: tuple(
+            server(service, name, at, after=after[service]) for name, at in ops[service].items()
         )
-        for name in SERVICES
+        for service in SERVICES
     }
     services = (
         *(migration(name) for name in SERVICES),

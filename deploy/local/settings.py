@@ -17,6 +17,13 @@ from dotenv import dotenv_values
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 SERVICES: Final = ("gateway", "inventory", "reservation", "fulfillment")
 
+MONITORING: Final = (
+    ("prometheus", "Prometheus", "OTA_PROMETHEUS_PORT"),
+    ("alertmanager", "Alertmanager", "OTA_ALERTMANAGER_PORT"),
+    ("alerts", "the receiver of alerts", "OTA_ALERTS_PORT"),
+    ("node-exporter", "the machine's figures", "OTA_NODE_EXPORTER_PORT"),
+)
+
 # Every variable that the launcher itself reads, with its default. `.env.example` documents each; a
 # test compares.
 INSTANCES_MAX: Final = 7
@@ -39,6 +46,11 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "OTA_FULFILLMENT_OPS_PORT": "9104",
     "OTA_INSTANCES": "1",
     **{f"OTA_INSTANCES_{name.upper()}": "" for name in SERVICES},
+    "OTA_MONITORING": "1",
+    "OTA_PROMETHEUS_PORT": "9090",
+    "OTA_ALERTMANAGER_PORT": "9095",
+    "OTA_ALERTS_PORT": "9096",
+    "OTA_NODE_EXPORTER_PORT": "9100",
     "OTA_CATALOGUE_FILE": "deploy/catalogue/development.toml",
     "OTA_PARTNERS_FILE": "deploy/seed/partners.toml",
 }
@@ -81,6 +93,8 @@ class Settings:
     partner: Address
     ops: Mapping[str, Address]
     instances: Mapping[str, int]
+    # Prometheus and what belongs to it, by process; empty when it is switched off.
+    monitoring: Mapping[str, Address]
     catalogue_file: Path
     partners_file: Path
     environment: Mapping[str, str]
@@ -94,6 +108,7 @@ class Settings:
             self.kafka_controller,
             self.partner,
             *self.ops.values(),
+            *self.monitoring.values(),
         )
 
     @property
@@ -166,6 +181,11 @@ def parse(*, environment: Mapping[str, str], checkout: Path) -> Settings:
                 default="OTA_INSTANCES",
             )
             for name in SERVICES
+        },
+        monitoring={
+            name: address(owner, "OTA_OPS_HOST", variable)
+            for name, owner, variable in MONITORING
+            if whole("OTA_MONITORING", lowest=0, highest=1)
         },
         catalogue_file=checkout / value("OTA_CATALOGUE_FILE"),
         partners_file=checkout / value("OTA_PARTNERS_FILE"),

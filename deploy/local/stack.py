@@ -14,6 +14,7 @@ from deploy.local import machine
 from deploy.local.credentials import load_or_make
 from deploy.local.kafka import Broker
 from deploy.local.kafka_jars import install_jars, jar_folder
+from deploy.local.monitoring import find_monitoring, with_monitoring
 from deploy.local.plan import Plan, console_command, make_plan
 from deploy.local.postgres import Cluster
 from deploy.local.settings import CHECKOUT, SERVICES, Settings
@@ -86,7 +87,7 @@ class Stack:
         """Return the plan of this stack. Makes the secrets on the first call."""
         settings = self.settings
         secrets_by_name = load_or_make(file=self.secrets_file)
-        return make_plan(
+        plan = make_plan(
             settings=settings,
             secrets_by_name=secrets_by_name,
             cluster=Cluster(
@@ -111,6 +112,7 @@ class Stack:
                 log=settings.log_dir / "kafka.log",
             ),
         )
+        return with_monitoring(plan, settings)
 
     def check_files(self) -> None:
         """Raise StackError if a file that a start needs is not there."""
@@ -162,6 +164,8 @@ def find_tools(*, settings: Settings) -> list[machine.Finding]:
     ]
     if not jar_folder().exists():
         findings.append(machine.find_maven())
+    if settings.monitoring:
+        findings += find_monitoring()
     return findings
 
 

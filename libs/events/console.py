@@ -46,7 +46,7 @@ def deciding_service(
         return run_service(
             lambda stop: serve(settings, metrics, stop),
             log=start_logs(service, settings),
-            on_lag=metrics.event_loop_lag_seconds.set,
+            on_lag=metrics.note_lag,
         )
 
     def run_migrations(settings: ServiceSettings, _: argparse.Namespace) -> int:

@@ -28,6 +28,7 @@ from libs.events.behaviour import Behaviour
 from libs.events.kafka.admin import ensure_topics
 from libs.events.kafka.feed import KafkaFeeds
 from libs.events.kafka.publisher import KafkaPublisher
+from libs.events.measures import Measures
 from libs.events.messages import EVENTS
 from libs.events.ports import FeedLost, Fenced, Halted
 from libs.events.postgres.anchors import PostgresAnchorTable
@@ -74,10 +75,12 @@ class LoopWatch:
 
     metrics: Metrics
 
-    def decided(self, *, events: Sequence[str], answers: Sequence[str], replayed: int) -> None:
+    def decided(
+        self, *, events: Sequence[str], answers: Sequence[str], projected: int, replayed: int
+    ) -> None:
         """See `libs.events.writer.Watch`."""
         self.metrics.replayed_answers.inc(replayed)
-        self.metrics.batch_messages.observe(max(len(events), len(answers)))
+        self.metrics.batch_messages.observe(max(len(events), len(answers), projected))
         for event, times in Counter(events).items():
             self.metrics.events_appended.labels(event).inc(times)
         for answer, times in Counter(answers).items():
@@ -127,6 +130,7 @@ class Host:
         self._settings = settings
         self._dsn = dsn
         self._metrics = metrics
+        self._measures = Measures(metrics=metrics, service=service)
         self._tables = tables
         self._sources = sources
         self._views = {owner: dsn for owner, (_, dsn) in sources.items()} | dict(views or {})
@@ -145,7 +149,11 @@ class Host:
         self._signer = AnchorSigner(settings.anchor_signing_key)
         self._stack = contextlib.AsyncExitStack()
         self._pools: dict[str, asyncpg.Pool[asyncpg.Record]] = {}
-        self.publisher = KafkaPublisher(bootstrap=settings.kafka_bootstrap, client_id=service)
+        self.publisher = KafkaPublisher(
+            bootstrap=settings.kafka_bootstrap,
+            client_id=service,
+            published=metrics.publish_duration_seconds.observe,
+        )
         self.ops = OpsServer(
             service=service,
             host=settings.ops_host,
@@ -215,8 +223,10 @@ class Host:
             command_topic=sample.command_input,
             lazy_topics=self._lazy,
             partitions=self._settings.partitions,
+            waited=self._measures.waited,
         )
         await feeds.start()
+        self._measures.watch(feeds)
         self._stack.push_async_callback(feeds.stop)
         gaps = ViewGapReader(
             {topic.name: (owner, self._pools[owner]) for owner, (topic, _) in self._sources.items()}
@@ -232,6 +242,7 @@ class Host:
                     running("instances", self._instances.run, backoff_max_s=SIGN_ON_S_MAX),
                 ),
                 spawn(group, "anchors", running("anchors", self._anchor)),
+                spawn(group, "measures", running("measures", self._measure)),
             ]
             loops = []
             for factory in beside:
@@ -322,6 +333,17 @@ class Host:
     def _owned(self, partition: int) -> None:
         self._instances.serves(partition)
         self._metrics.partition_state.labels(str(partition)).set(PartitionState.OWNER)
+
+    def now(self) -> datetime:
+        """Return the time at the database server."""
+        return self._clock.now()
+
+    async def _measure(self) -> None:
+        await self._measures.run(
+            pools=self._pools,
+            broker=self.publisher.reaches_broker,
+            owned=lambda: self.serving,
+        )
 
     def _partitions_missing(self) -> str | None:
         missing = self._instances.not_served()

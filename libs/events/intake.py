@@ -214,7 +214,11 @@ class Intake:
         self, topic: str, headers: Sequence[tuple[str, bytes]], value: bytes | None, reason: str
     ) -> None:
         """Put a record into the dead letters as it came; only then may its position move."""
-        why = [("x-dlq-reason", reason.encode()), ("x-dlq-topic", topic.encode())]
+        why = [
+            ("x-dlq-reason", reason.encode()),
+            ("x-dlq-topic", topic.encode()),
+            ("x-dlq-partition", b"%d" % self._partition),
+        ]
         record = Outgoing(
             topic=DEAD_LETTERS.name,
             partition=0,

@@ -69,8 +69,10 @@ class Clock(Protocol):
 class Watch(IntakeWatch, Protocol):
     """What the loop tells its operators; see `libs.events.host`."""
 
-    def decided(self, *, events: Sequence[str], answers: Sequence[str], replayed: int) -> None:
-        """Count a committed batch: its events and answers by type, and answers given again."""
+    def decided(
+        self, *, events: Sequence[str], answers: Sequence[str], projected: int, replayed: int
+    ) -> None:
+        """Count a committed batch: its events and answers by type, entities, repeated answers."""
         ...
 
     def wrote(self, duration_s: float) -> None:
@@ -260,6 +262,7 @@ class PartitionLoop:
             self._watch.decided(
                 events=[row.type for row in stage.rows],
                 answers=[type(planned.answer).__name__ for planned in stage.replies],
+                projected=stage.projected,
                 replayed=stage.replayed,
             )
             await self._dispatch.publish(stage, self.head)

@@ -1,31 +1,44 @@
-"""The catalogue of metrics: every name, unit, label and meaning that the services expose.
+"""The metrics that the services expose: one catalogue of names, units, labels and meanings.
 
-Labels are bounded sets; ids of reservations, orders or customers are never labels. One
-process per registry (no multi-process mode).
+One process per registry (no multi-process mode). A service shows what is its own. What is a
+state is read at the scrape (`MetricGroup.at_scrape`): between two scrapes it costs nothing.
+docs/metrics.md is made from here (`make monitoring`).
 """
 
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics
 
-HTTP_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
-"""Edges lie exactly on the objectives, so that a quantile at one needs no interpolation."""
+from libs.runtime.business_metrics import BusinessMetrics
+from libs.runtime.gateway_metrics import GatewayMetrics
+from libs.runtime.loop_metrics import LoopMetrics
+from libs.runtime.metric_group import DECIDERS
 
-WRITE_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
-EXPIRY_BUCKETS_S = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 60.0)
-BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+PARTNERS_MAX = 500
+"""Partners that have series of their own; what others do is counted as `OTHER`."""
+OTHER = "other"
+
+LAG_WINDOW_S = 15.0
+"""The loop's worst lag shows for so long at least, so that a scrape sees it."""
+
+
+DATABASE_FIGURES = {
+    "pg_stat_database_numbackends": "Connections to a service's database",
+    "pg_stat_database_xact_commit": "Transactions committed since the server's statistics began",
+    "pg_stat_database_xact_rollback": "Transactions rolled back since then",
+    "pg_stat_database_blks_read": "Blocks read from disk since then",
+    "pg_stat_database_blks_hit": "Blocks found in the server's cache since then",
+    "pg_stat_database_tup_inserted": "Rows inserted since then",
+    "pg_stat_database_deadlocks": "Deadlocks since then",
+    "pg_database_size_bytes": "Size of a service's database on disk",
+    "pg_settings_max_connections": "Connections that the server takes in all",
+}
+"""What each service asks its own database about itself."""
 
 
 class PartitionState(IntEnum):
@@ -36,14 +49,37 @@ class PartitionState(IntEnum):
     HALTED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class MetricInfo:
-    """One line of the catalogue, for the generated documentation."""
+class PartnerLabels:
+    """Keeps the number of partners that are label values within bounds."""
 
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    meaning: str
+    def __init__(self, *, partners_max: int = PARTNERS_MAX) -> None:
+        self._known: set[str] = set()
+        self._partners_max = partners_max
+
+    def name(self, partner_id: str) -> str:
+        """Return a partner's label value: its id, or `OTHER` when there are too many."""
+        if partner_id not in self._known:
+            if len(self._known) >= self._partners_max:
+                return OTHER
+            self._known.add(partner_id)
+        return partner_id
+
+
+class _WorstLag:
+    """The largest lag of this window and the one before."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._now = self._before = 0.0
+
+    def note(self, lag_s: float) -> None:
+        now = time.monotonic()
+        if now - self._since >= LAG_WINDOW_S:
+            self._since, self._before, self._now = now, self._now, 0.0
+        self._now = max(self._now, lag_s)
+
+    def worst_s(self) -> float:
+        return max(self._now, self._before)
 
 
 def new_registry() -> CollectorRegistry:
@@ -53,11 +89,12 @@ def new_registry() -> CollectorRegistry:
     return registry
 
 
-class Metrics:
-    """All metrics of one process, registered in *registry*.
+class Metrics(GatewayMetrics, LoopMetrics, BusinessMetrics):
+    """All metrics of one process; *registry* gets those of its *service*.
 
     *topics* and *event_types* are the label values that must be visible before the first
-    occurrence, so that an alert on an increase sees the step from 0 to 1.
+    occurrence, so that an alert on an increase sees the step from 0 to 1. An attribute
+    exists in every service, whether it is shown there or not.
     """
 
     def __init__(
@@ -71,156 +108,88 @@ class Metrics:
     ) -> None:
         # Creation times double the output and nobody reads them.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # no annotations
-        self.registry = registry
-        self.service = service
-        self.catalogue: list[MetricInfo] = []
+        super().__init__(registry, service=service)
+        self.partners = PartnerLabels()
+        self._lag = _WorstLag()
         self._register_edge()
+        self._register_connections()
+        self._register_partners()
         self._register_loop()
+        self._register_outcomes()
+        self._register_inputs()
         self._register_stock()
+        self._register_holds()
+        self._register_orders()
         self._register_process(version)
+        self._register_database()
         for topic in topics:
             self.dead_letters.labels(topic)
         for event_type in event_types:
             self.events_appended.labels(event_type)
+        for limit in ("address", "partner", "pricing"):
+            self.calls_over_limit.labels(limit)
+        for reason in ("address_full", "full", "head_malformed", "head_too_large", "head_too_slow"):
+            self.connections_refused.labels(reason)
 
-    def _register_edge(self) -> None:
-        self.http_server_request_duration_seconds = self._histogram(
-            "http_server_request_duration_seconds",
-            "Time from the request's head to the answer's end, by route template.",
-            buckets=HTTP_BUCKETS_S,
-            labels=("http_request_method", "http_route", "http_response_status_code"),
-        )
-        self.replies_unmatched = self._counter(
-            "ota_replies_unmatched_total", "Replies for which no request was waiting any more."
-        )
-        self.commands_unknown_outcome = self._counter(
-            "ota_commands_unknown_outcome_total",
-            "Commands handed to Kafka whose answer was not there in time (504).",
-        )
-        self.commands_shed = self._counter(
-            "ota_commands_shed_total",
-            "Commands refused (503) because their partition would not have answered soon.",
-        )
-        self.requests_shed = self._counter(
-            "ota_requests_shed_total",
-            "Requests refused (503) unread because their turn came too late: too many have come.",
-        )
-        self.connections_open = self._gauge(
-            "ota_connections_open", "Connections to the partner port."
-        )
-        self.connections_refused = self._counter(
-            "ota_connections_refused_total",
-            "Connections turned away, evicted, or ended for a head that cannot be read.",
-            labels=("reason",),
-        )
-
-        self.audit_rows = self._counter("ota_audit_rows_total", "Audit records that were stored.")
-        self.audit_dropped = self._counter(
-            "ota_audit_dropped_total", "Calls whose audit record was given up: the store is away."
-        )
-        self.audit_backlog_rows = self._gauge(
-            "ota_audit_backlog_rows", "Audit records that wait to be stored."
-        )
-
-        self.calls_over_limit = self._counter(
-            "ota_calls_over_limit_total",
-            "Calls refused (429) by the limit of their partner or of their source address.",
-            labels=("limit",),
-        )
-
-    def _register_loop(self) -> None:
-        self.commands = self._counter(
-            "ota_commands_total", "Commands by how they ended.", labels=("service", "outcome")
-        )
-        self.events_appended = self._counter(
-            "ota_events_appended_total", "Events written to the log.", labels=("type",)
-        )
-        self.batch_messages = self._histogram(
-            "ota_batch_messages", "Messages decided in one write.", buckets=BATCH_BUCKETS
-        )
-        self.batch_write_duration_seconds = self._histogram(
-            "ota_batch_write_duration_seconds",
-            "Time of the one write of a batch.",
-            buckets=WRITE_BUCKETS_S,
-        )
-        self.fenced_writes = self._counter(
-            "ota_fenced_writes_total", "Writes refused because a newer owner exists."
-        )
-        self.dead_letters = self._counter(
-            "ota_dead_letters_total", "Messages put aside as unreadable.", labels=("topic",)
-        )
-        self.partition_state = self._gauge(
-            "ota_partition_state", "0 standby, 1 owner, 2 halted.", labels=("partition",)
-        )
-        self.partitions_owned = self._gauge(
-            "ota_partitions_owned", "Partitions that this process owns and serves."
-        )
-        self.partition_unserved_seconds = self._gauge(
-            "ota_partition_unserved_seconds",
-            "For how long no process has served a partition, as far as this one knows.",
-            labels=("partition",),
-        )
-        self.outbox_pending = self._gauge(
-            "ota_outbox_pending",
-            "Events written and not yet known to be published.",
-            labels=("partition",),
-        )
-        self.event_gap_fills = self._counter(
-            "ota_event_gap_fills_total", "Gaps in a feed that were filled from the owner's view."
-        )
-        self.stale_commands_dropped = self._counter(
-            "ota_stale_commands_dropped_total", "Commands too old to be decided."
-        )
-        self.replayed_answers = self._counter(
-            "ota_replayed_answers_total", "Repeats that got their recorded answer."
-        )
-        self.clock_jumps = self._counter(
-            "ota_clock_jumps_total", "Jumps of the database's clock; expiry pauses."
-        )
-
-    def _register_stock(self) -> None:
-        pool = ("product_id", "channel")
-        self.inventory_available_units = self._gauge(
-            "ota_inventory_available_units", "Units of a pool that can be held.", labels=pool
-        )
-        self.inventory_held_units = self._gauge(
-            "ota_inventory_held_units", "Units of a pool in open holds.", labels=pool
-        )
-        self.inventory_sold_units = self._gauge(
-            "ota_inventory_sold_units", "Units of a pool that were sold.", labels=pool
-        )
-        self.holds_open = self._gauge("ota_holds_open", "Holds that are neither ended nor sold.")
-        self.hold_expiry_delay_seconds = self._histogram(
-            "ota_hold_expiry_delay_seconds",
-            "Time from a hold's deadline to the decision that it has expired.",
-            buckets=EXPIRY_BUCKETS_S,
-        )
-        self.oversell_incidents = self._counter(
-            "ota_oversell_incidents_total", "Pools found with more held and sold than allotted."
-        )
-        self.ledger_conflicts = self._counter(
-            "ota_ledger_conflicts_total", "Terminal events that the ledger could not apply."
-        )
+    def note_lag(self, lag_s: float) -> None:
+        """Take note of how late a heartbeat of the event loop was."""
+        self._lag.note(lag_s)
 
     def _register_process(self, version: str) -> None:
-        self.event_loop_lag_seconds = self._gauge(
-            "ota_event_loop_lag_seconds", "How late the event loop's last heartbeat was."
+        lag = self._gauge(
+            "ota_event_loop_lag_seconds",
+            "How late the event loop's worst heartbeat of the last 15 to 30 seconds was.",
+        )
+        lag.set_function(self._lag.worst_s)
+        self.dependency_up = self._gauge(
+            "ota_dependency_up",
+            "1 while the service's database (postgres) or the broker (kafka) answers, else 0.",
+            labels=("dependency",),
+            unit="state",
+        )
+        self.dependency_round_trip_seconds = self._gauge(
+            "ota_dependency_round_trip_seconds",
+            "Time of the last small question to the database or the broker.",
+            labels=("dependency",),
+        )
+        self.clock_offset_seconds = self._gauge(
+            "ota_clock_offset_seconds", "This machine's clock less the database server's."
+        )
+        self.clock_jumps = self._counter(
+            "ota_clock_jumps_total",
+            "Jumps of the database's clock; expiry pauses.",
+            unit="jumps",
+            services=DECIDERS,
         )
         build = self._gauge(
-            "ota_build_info", "Always 1.", labels=("service", "version", "python_version")
+            "ota_build_info",
+            "Always 1.",
+            labels=("service", "version", "python_version"),
+            unit="info",
         )
         build.labels(self.service, version, platform.python_version()).set(1)
 
-    def _counter(self, name: str, meaning: str, *, labels: tuple[str, ...] = ()) -> Counter:
-        self.catalogue.append(MetricInfo(name, "counter", labels, meaning))
-        return Counter(name, meaning, labels, registry=self.registry)
-
-    def _gauge(self, name: str, meaning: str, *, labels: tuple[str, ...] = ()) -> Gauge:
-        self.catalogue.append(MetricInfo(name, "gauge", labels, meaning))
-        return Gauge(name, meaning, labels, registry=self.registry)
-
-    def _histogram(
-        self, name: str, meaning: str, *, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
-    ) -> Histogram:
-        self.catalogue.append(MetricInfo(name, "histogram", labels, meaning))
-        return Histogram(name, meaning, labels, registry=self.registry, buckets=buckets)
+    def _register_database(self) -> None:
+        pool = ("pool_name",)
+        self.pool_connections = self._gauge(
+            "db_client_connections_usage",
+            "Connections of a pool to PostgreSQL, idle or used.",
+            labels=(*pool, "state"),
+            unit="connections",
+        )
+        self.pool_connections_max = self._gauge(
+            "db_client_connections_max",
+            "Connections that a pool may open.",
+            labels=pool,
+            unit="connections",
+        )
+        self.pool_pending_requests = self._gauge(
+            "db_client_connections_pending_requests",
+            "Statements that wait for a connection of a pool.",
+            labels=pool,
+            unit="statements",
+        )
+        self.database_figures = {
+            name: self._gauge(name, f"{meaning} (postgres_exporter's name).", labels=("datname",))
+            for name, meaning in DATABASE_FIGURES.items()
+        }

@@ -69,6 +69,10 @@ class OpsServer:
         """Let ``/readyz`` say more: *note* returns what JSON can hold. Must be quick, too."""
         self._notes[name] = note
 
+    def add_routes(self, routes: Iterable[web.AbstractRouteDef]) -> None:
+        """Serve more; only before `start`."""
+        self._routes = (*self._routes, *routes)
+
     def drain(self) -> None:
         """Report not ready from now on: the service is about to stop."""
         self._draining = True
@@ -146,4 +150,4 @@ def public_keys(path: str, keys: Iterable[bytes]) -> web.RouteDef:
 
 
 async def _forbid_caching(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")

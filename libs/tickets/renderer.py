@@ -53,6 +53,7 @@ class QrRenderer:
         self._pool: ProcessPoolExecutor | None = None
         self._start: asyncio.Future[ProcessPoolExecutor] | None = None
         self._closed = False
+        self.jobs = 0
 
     async def render(self, tokens: Sequence[str]) -> list[str]:
         """Return the data URI of each token, in the order given.
@@ -111,6 +112,7 @@ class QrRenderer:
     async def _submit(self, chunk: list[str]) -> asyncio.Future[list[str]]:
         """Hand a chunk to the workers when it is its turn."""
         await self._turns.acquire()
+        self.jobs += 1
         try:
             pool = await self._running_pool()
             try:
@@ -121,12 +123,14 @@ class QrRenderer:
                 pool = await self._running_pool()
                 job = asyncio.wrap_future(pool.submit(_render_chunk, chunk))
         except BaseException:
+            self.jobs -= 1
             self._turns.release()
             raise
         job.add_done_callback(lambda _: self._finished(pool, job))
         return job
 
     def _finished(self, pool: ProcessPoolExecutor, job: asyncio.Future[list[str]]) -> None:
+        self.jobs -= 1
         self._turns.release()
         if not job.cancelled() and isinstance(job.exception(), BrokenProcessPool):
             self._discard(pool)

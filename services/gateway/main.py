@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,11 @@ from typing import Any
 import structlog
 
 from libs.events.console import start_logs
-from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.host import VERSION
-from libs.events.kafka.requests import KafkaCommandClient
-from libs.events.requests import CommandClient, NotExecuted, Reply, Request
+from libs.events.requests import CommandClient
 from libs.events.topics import REPLY_PARTITIONS
 from libs.runtime.cli import Command, CommandFailed, run_command
+from libs.runtime.dependencies import Dependencies
 from libs.runtime.metrics import Metrics, new_registry
 from libs.runtime.migrate import MigrationError, MigrationSet, migrate
 from libs.runtime.ops import OpsServer
@@ -37,6 +36,8 @@ from services.gateway.app.partners_file import (
     load_partners,
 )
 from services.gateway.app.reservations import QrImages
+from services.gateway.broker import BrokerLink
+from services.gateway.console.assembly import add_console
 from services.gateway.domain.directory import Event
 from services.gateway.domain.directory_decisions import Refused
 from services.gateway.domain.failure import StoreUnavailable
@@ -44,6 +45,7 @@ from services.gateway.http.access_log import ConsoleLines, JsonLines
 from services.gateway.http.assembly import Gateway, LimitRules, Ports, Secrets, assemble
 from services.gateway.http.connection import Bounds
 from services.gateway.http.internal_documents import document_routes
+from services.gateway.http.measures import MeasuredClient
 from services.gateway.http.server import PartnerServer
 from services.gateway.http.serving import serve_partners
 from services.gateway.settings import LoadSettings, MigrationSettings, Settings
@@ -72,67 +74,6 @@ GATEWAYS_MAX = REPLY_PARTITIONS - 1
 """Reply partitions for gateways, the last one is the operators'; further gateways share them."""
 
 
-class BrokerLink:
-    """The command client, connected anew whenever the broker was away at the start or is lost.
-
-    See `libs.events.requests.CommandClient`.
-    """
-
-    def __init__(
-        self, *, bootstrap: str, instance: int, metrics: Metrics, step: Callable[[str], None]
-    ) -> None:
-        self._bootstrap = bootstrap
-        self._instance = instance
-        self._metrics = metrics
-        self._step = step
-        self._client: KafkaCommandClient | None = None
-
-    def check(self, *, topic: str, partition: int) -> None:
-        """See `libs.events.requests.CommandClient.check`."""
-        if self._client is None:
-            raise NotExecuted("the broker is not connected")
-        self._client.check(topic=topic, partition=partition)
-
-    async def submit(self, request: Request, *, timeout_s: float) -> Reply:
-        """See `libs.events.requests.CommandClient.submit`."""
-        if self._client is None:
-            raise NotExecuted("the broker is not connected")
-        self._step("gateway.accepted")
-        reply = await self._client.submit(request, timeout_s=timeout_s)
-        self._step("gateway.answered")
-        return reply
-
-    def unmatched(self) -> None:
-        """See `libs.events.kafka.requests.RequestWatch`."""
-        self._metrics.replies_unmatched.inc()
-
-    def round_sent(self, commands: int) -> None:
-        """See `libs.events.kafka.requests.RequestWatch`."""
-        self._metrics.batch_messages.observe(commands)
-
-    def missing(self) -> str | None:
-        """Say why no command can be sent now."""
-        return None if self._client is not None else "the broker is not connected"
-
-    async def run(self, heard: Callable[[AvailabilityReported], None]) -> None:
-        """Connect, and serve until something fails; *heard* gets the availability reports."""
-        client = KafkaCommandClient(
-            bootstrap=self._bootstrap,
-            instance=self._instance,
-            watch=self,
-            on_availability=heard,
-        )
-        try:
-            await client.start()
-            self._client = client
-            async with asyncio.TaskGroup() as group:
-                spawn(group, "kafka-replies", client.run_replies())
-                spawn(group, "kafka-rounds", client.run_rounds())
-        finally:
-            self._client = None
-            await client.stop()
-
-
 async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> None:
     """Run the gateway until *stop*."""
     async with AsyncExitStack() as stack:
@@ -146,15 +87,12 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             # Asked for only when the gateway is there: it is put together below.
             routes=document_routes(lambda: gateway.api.document.content),
         )
-        link = BrokerLink(
-            bootstrap=settings.kafka_bootstrap,
-            instance=number % GATEWAYS_MAX,
-            metrics=metrics,
-            step=Steps(settings.kill_at),
-        )
-        images = QrRenderer(processes=settings.qr_processes)
-        stack.push_async_callback(images.close)
-        ports = await _real_ports(settings, stack, number=number, client=link, images=images)
+        link = _broker_link(settings, metrics, number=number)
+        images = _qr_renderer(settings, stack, metrics)
+        pools = await _open_pools(settings, stack, number=number)
+        dependencies = Dependencies(metrics=metrics, pools=pools, own="gateway")
+        client = MeasuredClient(link, metrics=metrics, pending=link.pending)
+        ports = _real_ports(settings, pools, client=client, images=images)
         gateway = _put_together(settings, ports, metrics, number=number)
         stack.push_async_callback(gateway.audit.close)
         stack.push_async_callback(gateway.quotas.leave)
@@ -168,6 +106,9 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         for name, check in checks.items():
             ops.add_ready_check(name, check)
             ops.add_startup_check(name, check)
+        console = await add_console(
+            settings, stack, number=number, ops=ops, catalogue=gateway.catalogue
+        )
         await ops.start()
         stack.push_async_callback(ops.close)
         running: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
@@ -176,6 +117,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             "catalogue": gateway.catalogue.run,
             "figures": lambda: load_first(gateway.availability),
             "broker": lambda: link.run(gateway.heard),
+            "dependencies": lambda: dependencies.run(link.reaches_broker),
             "quotas": gateway.quotas.run,
             "audit": gateway.audit.run,
             "audit-retention": lambda: purge_for_ever(
@@ -183,6 +125,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             ),
             "images": lambda: _start_workers(images, warm),
             "number": claimed.keep,
+            "console": console.run,
         }
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -201,6 +144,23 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             )
             for task in tasks:
                 task.cancel()
+
+
+def _broker_link(settings: Settings, metrics: Metrics, *, number: int) -> BrokerLink:
+    return BrokerLink(
+        bootstrap=settings.kafka_bootstrap,
+        instance=number % GATEWAYS_MAX,
+        metrics=metrics,
+        step=Steps(settings.kill_at),
+    )
+
+
+def _qr_renderer(settings: Settings, stack: AsyncExitStack, metrics: Metrics) -> QrRenderer:
+    images = QrRenderer(processes=settings.qr_processes)
+    stack.push_async_callback(images.close)
+    metrics.qr_processes.set(settings.qr_processes)
+    metrics.at_scrape(lambda: metrics.qr_jobs.set(images.jobs))
+    return images
 
 
 def _put_together(settings: Settings, ports: Ports, metrics: Metrics, *, number: int) -> Gateway:
@@ -240,14 +200,7 @@ async def _start_workers(images: QrRenderer, warm: asyncio.Event) -> None:
     warm.set()
 
 
-async def _real_ports(
-    settings: Settings,
-    stack: AsyncExitStack,
-    *,
-    number: int,
-    client: CommandClient,
-    images: QrImages,
-) -> Ports:
+async def _open_pools(settings: Settings, stack: AsyncExitStack, *, number: int) -> dict[str, Pool]:
     async def pool(dsn: str, *, size_max: int, read_only: bool = True) -> Pool:
         # No connection yet: a database that is away must not keep the gateway from starting.
         opened = await create_pool(
@@ -262,13 +215,23 @@ async def _real_ports(
         stack.callback(opened.terminate)
         return opened
 
-    own = await pool(settings.gateway_dsn, size_max=OWN_POOL_MAX, read_only=False)
-    # Of its own, so that no flood of other statements makes it wait.
-    quotas = await pool(settings.gateway_dsn, size_max=QUOTA_POOL_MAX, read_only=False)
-    inventory_views = await pool(settings.inventory_read_dsn, size_max=VIEW_POOL_MAX)
-    reservation_views = await pool(settings.reservation_read_dsn, size_max=VIEW_POOL_MAX)
-    order_views = await pool(settings.fulfillment_read_dsn, size_max=VIEW_POOL_MAX)
-    inventory = InventoryViews(inventory_views)
+    return {
+        "gateway": await pool(settings.gateway_dsn, size_max=OWN_POOL_MAX, read_only=False),
+        # Of its own, so that no flood of other statements makes it wait.
+        "quotas": await pool(settings.gateway_dsn, size_max=QUOTA_POOL_MAX, read_only=False),
+        "inventory": await pool(settings.inventory_read_dsn, size_max=VIEW_POOL_MAX),
+        "reservation": await pool(settings.reservation_read_dsn, size_max=VIEW_POOL_MAX),
+        "fulfillment": await pool(settings.fulfillment_read_dsn, size_max=VIEW_POOL_MAX),
+    }
+
+
+def _real_ports(
+    settings: Settings, pools: Mapping[str, Pool], *, client: CommandClient, images: QrImages
+) -> Ports:
+    own, order_views, reservation_views = (
+        pools[name] for name in ("gateway", "fulfillment", "reservation")
+    )
+    inventory = InventoryViews(pools["inventory"])
     reservations = ReservationViews(reservation_views)
     keys = PersonalKeyStore(own)
     return Ports(
@@ -284,7 +247,7 @@ async def _real_ports(
         order_progress=ViewProgressSource(order_views, service="fulfillment"),
         records=EventRecordViews(
             {
-                "inventory": inventory_views,
+                "inventory": pools["inventory"],
                 "reservation": reservation_views,
                 "fulfillment": order_views,
             }
@@ -292,7 +255,7 @@ async def _real_ports(
         key_table=keys,
         key_reader=keys,
         cleanup_marks=CleanupMarkStore(own),
-        quotas=QuotaStore(quotas),
+        quotas=QuotaStore(pools["quotas"]),
         audit_table=AuditStore(own),
         call_lines=_call_lines(settings),
         images=images,
@@ -315,7 +278,7 @@ def _run(settings: Settings, _: argparse.Namespace) -> int:
     return run_service(
         lambda stop: serve(settings, metrics, stop),
         log=start_logs("gateway", settings),
-        on_lag=metrics.event_loop_lag_seconds.set,
+        on_lag=metrics.note_lag,
     )
 
 

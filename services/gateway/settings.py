@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -32,6 +33,27 @@ Networks = Annotated[str, AfterValidator(_networks)]
 """Networks, separated by commas."""
 
 
+def service_urls(value: str) -> dict[str, str]:
+    """Read ``inventory=http://host:9102,...``; raises ValueError."""
+    found = {}
+    for each in filter(None, map(str.strip, value.split(","))):
+        name, _, url = each.partition("=")
+        if not _SERVICE_URL.match(f"{name}={url}"):
+            raise ValueError("must be services' addresses, as inventory=http://10.0.0.2:9102,...")
+        found[name] = url.rstrip("/")
+    return found
+
+
+def _service_urls(value: str) -> str:
+    service_urls(value)
+    return value
+
+
+_SERVICE_URL = re.compile(r"[a-z][a-z0-9-]{0,30}=https?://[^/?#\s]+/?\Z")
+ServiceUrls = Annotated[str, AfterValidator(_service_urls)]
+"""Services' names and the roots of their ops ports; see `service_urls`."""
+
+
 class MigrationSettings(ServiceSettings):
     """What ``ota-gateway migrate`` needs."""
 
@@ -48,6 +70,23 @@ class LoadSettings(DirectorySettings):
     """What ``ota-gateway load-partners`` and operators' commands that make keys need."""
 
     api_key_pepper: HexKey = Field(description="Secret under which API keys are hashed.")
+
+
+class ConsoleAddressSettings(DirectorySettings):
+    """What ``ota-admin operator`` needs to say where the console is."""
+
+    gateway_ops_port: Port = Field(9101, description="Port of health checks and metrics.")
+    console_public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/?#\s]+)?$",
+        description="How people reach the console, as https://ops.example.com; empty: ops port.",
+    )
+
+    @property
+    def console_url(self) -> str:
+        """The console's address without its path."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.ops_host, self.ops_host)  # noqa: S104
+        return self.console_public_url or f"http://{host}:{self.gateway_ops_port}"
 
 
 class HistorySettings(DirectorySettings):
@@ -105,7 +144,7 @@ class RewrapSettings(MigrationSettings, MasterKeySettings):
     """What ``ota-admin data rotate-master-key`` needs."""
 
 
-class Settings(LoadSettings, MasterKeySettings):
+class Settings(LoadSettings, ConsoleAddressSettings, MasterKeySettings):
     """What ``ota-gateway run`` needs."""
 
     inventory_read_dsn: Dsn = Field(description="Read views of the inventory service.")
@@ -128,7 +167,6 @@ class Settings(LoadSettings, MasterKeySettings):
     trusted_proxies: Networks = Field(
         "", description="Networks of our proxies, whose X-Forwarded-For is believed."
     )
-    gateway_ops_port: Port = Field(9101, description="Port of health checks and metrics.")
     gateway_instance: int | None = Field(
         None,
         ge=0,
@@ -147,4 +185,15 @@ class Settings(LoadSettings, MasterKeySettings):
     )
     fingerprint_key: HexKey = Field(
         description="Secret of the hashes by which requests, references and people are found."
+    )
+    console_services: ServiceUrls = Field(
+        "", description="Services' ops ports that the console asks: inventory=http://host:9102,..."
+    )
+    prometheus_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Prometheus whose alerts the console shows; empty: none.",
+    )
+    console_session_hours: int = Field(
+        8, ge=1, le=24, description="Hours after which an operator signs in to the console again."
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 import structlog
+from prometheus_client import Gauge
 
 from libs.events.codec import encode
 from libs.events.console import deciding_service, start_logs
@@ -32,29 +35,33 @@ REPORT_FULL_S = 1.0
 
 
 class StockMetrics:
-    """Shows the ledger's figures as metrics."""
+    """Shows the ledger's figures as metrics, those of the partitions that are served here."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
+    def show(self, served: Iterable[InventoryBehaviour]) -> None:
+        """Bring the figures up to date, at a scrape."""
+        metrics = self._metrics
+        figures: dict[Gauge, Callable[[Pool], int]] = {
+            metrics.inventory_allotted_units: attrgetter("allotted"),
+            metrics.inventory_available_units: attrgetter("available"),
+            metrics.inventory_held_units: attrgetter("held"),
+            metrics.inventory_sold_units: attrgetter("sold"),
+            metrics.inventory_selling: attrgetter("selling"),
+        }
+        pools = [pool for behaviour in served for pool in behaviour.pools()]
+        for gauge, figure in figures.items():
+            # A pool that another instance serves now is that one's to show.
+            gauge.clear()
+            for pool in pools:
+                gauge.labels(str(pool.product_id), pool.channel).set(figure(pool))
+
     def stock(self, pool: Pool) -> None:
         """See `services.inventory.app.behaviour.StockWatch`."""
-        labels = (str(pool.product_id), pool.channel)
-        self._metrics.inventory_available_units.labels(*labels).set(pool.available)
-        self._metrics.inventory_held_units.labels(*labels).set(pool.held)
-        self._metrics.inventory_sold_units.labels(*labels).set(pool.sold)
         if pool.available < 0:
             self._metrics.oversell_incidents.inc()
             log.critical("ledger.oversold", pool=pool.pool_no, by=-pool.available)
-
-    def forget(self, pool: Pool) -> None:
-        """See `services.inventory.app.behaviour.StockWatch`."""
-        for gauge in (
-            self._metrics.inventory_available_units,
-            self._metrics.inventory_held_units,
-            self._metrics.inventory_sold_units,
-        ):
-            gauge.remove(str(pool.product_id), pool.channel)
 
     def conflict(self) -> None:
         """See `services.inventory.app.behaviour.StockWatch`."""
@@ -79,10 +86,16 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         tables=TABLES,
         sources={"reservation": (RESERVATION_EVENTS, settings.reservation_read_dsn)},
     )
+
+    def served() -> list[InventoryBehaviour]:
+        return [each for partition, each in behaviours.items() if partition in host.serving]
+
+    metrics.at_scrape(lambda: watch.show(served()))
+    metrics.at_scrape(lambda: metrics.holds_open.set(sum(each.open_holds() for each in served())))
     async with host:
 
         async def report() -> None:
-            await _report(host, behaviours, metrics)
+            await _report(host, behaviours)
 
         await host.serve(
             stop=stop,
@@ -92,7 +105,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         )
 
 
-async def _report(host: Host, behaviours: dict[int, InventoryBehaviour], metrics: Metrics) -> None:
+async def _report(host: Host, behaviours: dict[int, InventoryBehaviour]) -> None:
     """Publish changed figures at once and all of them each second, for the gateways' views."""
     full_at = 0.0
     while True:
@@ -100,9 +113,6 @@ async def _report(host: Host, behaviours: dict[int, InventoryBehaviour], metrics
         full = time.monotonic() >= full_at
         if full:
             full_at = time.monotonic() + REPORT_FULL_S
-            metrics.holds_open.set(
-                sum(behaviours[partition].open_holds() for partition in host.serving)
-            )
         records = []
         for partition in host.serving:
             behaviour = behaviours[partition]

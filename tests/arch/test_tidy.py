@@ -18,7 +18,10 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", 
 LONG_FUNCTIONS = {"deploy/local/plan.py: make_plan"}
 """Longer than the rule when it was first checked; none may be added, and shortened ones leave."""
 
-VENDORED = ("services/gateway/http/static/swagger-ui/",)
+VENDORED = (
+    "services/gateway/http/static/swagger-ui/",
+    "services/gateway/console/static/vendor/",
+)
 """Others' work, kept as it was published; its licence and hashes are beside it."""
 
 MARKERS = re.compile(r"\b(TODO|FIXME|XXX)\b")

@@ -15,6 +15,7 @@ from libs.events.ports import FeedLost, InputPosition, Received
 from libs.events.topics import Topic
 from tests.support import topics
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -152,3 +153,34 @@ async def test_what_retention_has_removed_is_no_loss(tape: Tape) -> None:
     await topics.forget(bootstrap=tape.bootstrap, topic=tape.topic, partition=0)
     await tape.append("d")
     assert [(0, "d")] == values(await tape.read(stored, 1))
+
+
+def lag_of(feed: KafkaFeed) -> tuple[int, int] | None:
+    """Return how many records are not taken and the broker's next offset; None before any fetch."""
+    lags = list(feed.lags())
+    return (lags[0].records, lags[0].end) if lags else None
+
+
+async def test_what_was_not_taken_is_the_lag(tape: Tape) -> None:
+    """Nothing once all is taken, also for a new process that goes on there; none while closed."""
+    await tape.append("a", "b", "c")
+
+    async def behind(feed: KafkaFeed, records: int) -> bool:
+        return lag_of(feed) == (records, 3)
+
+    async def behind_after_a_look(feed: KafkaFeed, records: int) -> bool:
+        assert [] == await feed.take(timeout_s=0.1)
+        return await behind(feed, records)
+
+    async with tape.feed() as feed:
+        await feed.open({})
+        await eventually(lambda: behind(feed, 3))
+        assert all(lag.age_s > 0 for lag in feed.lags())
+        stored = tape.inputs((await take(feed, 3))[-1])
+        assert (0, 3) == lag_of(feed)
+        assert [0.0] == [lag.age_s for lag in feed.lags()]
+        feed.close()
+        assert lag_of(feed) is None
+    async with tape.feed() as feed:
+        await feed.open(stored)
+        await eventually(lambda: behind_after_a_look(feed, 0))

@@ -180,7 +180,8 @@ async def test_an_unreadable_event_halts_its_partition_alone(deciders: Deciders)
     inventory = deciders.processes["inventory"]
     async with deciders.partner() as partner:
         halted, free = [await partner.open_pool(units=10, partition=number) for number in (3, 0)]
-        placed = await partner.held(halted)
+        placed, earlier = [await partner.held(halted) for _ in range(2)]
+        await partner.send(partner.cancel(earlier.reservation_id))
         await settled(deciders.env)
         offset = await topics.append(
             bootstrap=bootstrap,

@@ -31,9 +31,9 @@ DELETED_FROM = {
     "gateway": {"cleanup_answer"},
 }
 """The tables whose rows a service may delete: who is alive, and short-lived marks."""
-SECRET = ("api_key", "personal_key", "partner", "quota")
+SECRET = ("api_key", "operator", "personal_key", "partner", "quota")
 CHANGES = ("UPDATE {table} SET {column} = {column}", "DELETE FROM {table}", "TRUNCATE {table}")
-WRITES = ("INSERT INTO {table} SELECT * FROM {table}", *CHANGES)
+WRITES = ("INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM {table}", *CHANGES)
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,11 @@ async def session(databases: Databases, service: str, kind: str) -> AsyncIterato
 
 
 async def tables_of(connection: Connection) -> dict[str, str]:
-    """Return a database's tables with a column of each, as its owner sees them."""
+    """Return a database's tables with a column of each that can be set, as its owner sees them."""
     rows = await connection.fetch(
         "SELECT c.relname, (SELECT attname FROM pg_attribute a"
-        "   WHERE a.attrelid = c.oid AND attnum = 1) AS attname"
+        "   WHERE a.attrelid = c.oid AND attnum > 0 AND attidentity = ''"
+        "   ORDER BY attnum LIMIT 1) AS attname"
         "  FROM pg_class c WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
     )
     return {row["relname"]: row["attname"] for row in rows}
@@ -123,7 +124,7 @@ async def test_logs_and_anchors_are_only_ever_added_to(databases: Databases, ser
 async def test_nothing_else_is_deleted_and_nothing_is_made(
     databases: Databases, service: str
 ) -> None:
-    """The application role has no DELETE but for short-lived marks, no TRUNCATE, no CREATE."""
+    """The application role has no DELETE but where it is meant to, no TRUNCATE, no CREATE."""
     async with (
         session(databases, service, "DSN") as app,
         session(databases, service, "OWNER_DSN") as owner,

@@ -22,7 +22,7 @@ from deploy.local.display import SAMPLE_API_KEY
 from deploy.local.ports import free_ports
 from deploy.local.postgres import PostgresError
 from deploy.local.processes import wait_until
-from deploy.local.settings import CHECKOUT, DEFAULTS, SERVICES
+from deploy.local.settings import CHECKOUT, DEFAULTS, MONITORING, SERVICES
 from tests.support.stack import ServerError, Stack, running_stack
 
 pytestmark = pytest.mark.integration
@@ -246,7 +246,7 @@ def test_the_launcher_from_up_to_clean(tmp_path: Path) -> None:
     try:
         assert f"http://127.0.0.1:{ports['OTA_PARTNER_PORT']}/api/ota" in launcher("up")
         before = {each["name"]: each for each in status()["processes"]}
-        servers = {"postgres", "kafka", *SERVICES}
+        servers = {"postgres", "kafka", *SERVICES, *(name for name, _, _ in MONITORING)}
         assert servers == {name for name, each in before.items() if each["state"] == "ready"}
         assert "already running" in launcher("up")
         seeded = available()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -22,6 +22,7 @@ from libs.events.codec import record_id
 from libs.events.kafka.address import connection
 from libs.events.ports import FeedLost, InputPosition, Received
 from libs.events.topics import Topic
+from libs.kernel.values import dataclass
 
 log = structlog.get_logger()
 
@@ -34,6 +35,20 @@ LINGER_S = 0.05
 """Inputs that nobody waits for are taken in gulps, this far apart."""
 SEEK_BACK = timedelta(minutes=10)
 OFFSETS_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """How far a feed is behind the broker: *records* not taken, the oldest *age_s* old.
+
+    *end* is the broker's next offset, as of the last fetch.
+    """
+
+    topic: str
+    partition: int
+    records: int
+    age_s: float
+    end: int
 
 
 class KafkaFeeds:
@@ -53,7 +68,9 @@ class KafkaFeeds:
         command_topic: Topic | None,
         lazy_topics: Sequence[Topic],
         partitions: int,
+        waited: Callable[[str, float], None] = lambda topic, waited_s: None,
     ) -> None:
+        """*waited* is told of each gulp how long its oldest record had been at the broker."""
         self._streams = [
             (
                 consumer(bootstrap=bootstrap, client_id=f"{client_id}-{topic.name}"),
@@ -72,6 +89,7 @@ class KafkaFeeds:
                 partition=partition,
                 event_topics=[topic.name for topic in event_topics],
                 command_topic=command_topic.name if command_topic else None,
+                waited=waited,
             )
             for partition in range(partitions)
         }
@@ -79,6 +97,11 @@ class KafkaFeeds:
     def feed(self, partition: int) -> KafkaFeed:
         """Return the feed of one partition."""
         return self._feeds[partition]
+
+    def lags(self) -> Iterator[Lag]:
+        """Return how far every open feed is behind."""
+        for feed in self._feeds.values():
+            yield from feed.lags()
 
     async def start(self) -> None:
         """Connect; everything is assigned, and paused until its feed is opened."""
@@ -156,7 +179,11 @@ class KafkaFeed:
         partition: int,
         event_topics: Sequence[str],
         command_topic: str | None,
+        waited: Callable[[str, float], None],
     ) -> None:
+        self._waited = waited
+        # The next offset to take, and when the broker appended the last one taken.
+        self._taken: dict[str, tuple[int, float]] = {}
         self._consumers = consumers
         self._offsets = offsets
         self._partition = partition
@@ -209,6 +236,7 @@ class KafkaFeed:
                     start = stored.offset
                     self._expected[topic] = (stored.offset, stored.record_id)
                 consumer.seek(where, start)
+                self._taken[topic] = (start, time.time())
                 if topic == self._command_topic and start < end - (topic in self._expected):
                     waiting[topic] = end
         self._open = True
@@ -265,6 +293,7 @@ class KafkaFeed:
             expected = self._expected.pop(topic, None)
             if expected is not None:
                 if expected == (record.offset, record_id(record.headers)):
+                    self._taken[topic] = (record.offset + 1, record.timestamp / 1000)
                     continue
                 await self._rewind(topic)
                 return []
@@ -278,7 +307,26 @@ class KafkaFeed:
                     value=record.value,
                 )
             )
+        if taken:
+            self._taken[topic] = (record.offset + 1, record.timestamp / 1000)
+            self._waited(topic, time.time() - taken[0].appended_at.timestamp())
         return taken
+
+    def lags(self) -> Iterator[Lag]:
+        """Return how far this partition is behind in each topic; nothing while it is closed."""
+        if not self._open:
+            return
+        now = time.time()
+        for topic, consumer in self._mine():
+            end = consumer.highwater(TopicPartition(topic, self._partition))
+            if end is None:  # nothing was fetched yet
+                continue
+            next_offset, last_at = self._taken[topic]
+            queue = self._queues[topic]
+            oldest_at = queue[0].timestamp / 1000 if queue else last_at
+            behind = max(0, end - next_offset)
+            age_s = max(0.0, now - oldest_at) if behind else 0.0
+            yield Lag(topic=topic, partition=self._partition, records=behind, age_s=age_s, end=end)
 
     async def _rewind(self, topic: str) -> None:
         where = TopicPartition(topic, self._partition)

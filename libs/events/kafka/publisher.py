@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -73,6 +74,14 @@ def _append(batch: BatchBuilder, record: Outgoing) -> bool:
     return added is not None
 
 
+async def reaches_broker(producer: AIOKafkaProducer) -> bool:
+    """Ask a broker for the topics, and say whether one has answered; may take long."""
+    try:
+        return bool(await producer.client.force_metadata_update())
+    except KafkaError:
+        return False
+
+
 class KafkaPublisher:
     """See `libs.events.ports.Publisher`.
 
@@ -80,8 +89,16 @@ class KafkaPublisher:
     one request, which is cheaper for everybody than two are for the first of them.
     """
 
-    def __init__(self, *, bootstrap: str, client_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        client_id: str,
+        published: Callable[[float], None] = lambda duration_s: None,
+    ) -> None:
+        """*published* is told how long the broker took to acknowledge what was sent together."""
         self._bootstrap = bootstrap
+        self._published = published
         self._producer = producer(bootstrap=bootstrap, client_id=client_id)
 
     async def start(self) -> None:
@@ -96,11 +113,24 @@ class KafkaPublisher:
 
     async def send(self, records: Sequence[Outgoing]) -> Sequence[Awaitable[object]]:
         """See `libs.events.ports.Publisher.send`."""
+        started = time.monotonic()
+
+        def acknowledged(last: asyncio.Future[object]) -> None:
+            if not last.cancelled() and last.exception() is None:
+                self._published(time.monotonic() - started)
+
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                return await send_in_batches(self._producer, records)
+                futures = await send_in_batches(self._producer, records)
         except (TimeoutError, KafkaError) as error:
             raise NotSent(f"{len(records)} records: {error!r}") from error
+        if futures:
+            futures[-1].add_done_callback(acknowledged)
+        return futures
+
+    async def reaches_broker(self) -> bool:
+        """Ask a broker for the topics, and say whether one has answered."""
+        return await reaches_broker(self._producer)
 
     async def tail(self, topic: str, partition: int) -> Tail:
         """See `libs.events.ports.Publisher.tail`."""

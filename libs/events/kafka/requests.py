@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,7 +25,7 @@ from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.envelope import Envelope
 from libs.events.kafka.feed import consumer
 from libs.events.kafka.lane import Lane
-from libs.events.kafka.publisher import producer, send_in_batches
+from libs.events.kafka.publisher import producer, reaches_broker, send_in_batches
 from libs.events.ports import Outgoing
 from libs.events.registry import Unreadable
 from libs.events.requests import NotExecuted, OutcomeUnknown, Overloaded, Reply, Request
@@ -102,7 +102,7 @@ class KafkaCommandClient:
         self._replies = consumer(bootstrap=bootstrap, client_id=f"gateway-{instance}-replies")
         self._figures = consumer(bootstrap=bootstrap, client_id=f"gateway-{instance}-figures")
         self._pending: dict[tuple[str, str], _Pending] = {}
-        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._lanes: defaultdict[tuple[str, int], Lane] = defaultdict(Lane)
         self._refused: Counter[tuple[str, int]] = Counter()
         self._told_at = -TOLD_EVERY_S
         self._queue: deque[_Pending] = deque()
@@ -140,6 +140,15 @@ class KafkaCommandClient:
             log.warning("requests.stop", reason="the broker is away")
         await self._replies.stop()
         await self._figures.stop()
+
+    @property
+    def pending(self) -> int:
+        """How many commands wait for their answer."""
+        return len(self._pending)
+
+    async def reaches_broker(self) -> bool:
+        """Ask a broker for the topics, and say whether one has answered."""
+        return await reaches_broker(self._producer)
 
     async def submit(self, request: Request, *, timeout_s: float) -> Reply:
         """See `libs.events.requests.CommandClient.submit`."""
@@ -203,9 +212,7 @@ class KafkaCommandClient:
         if self._broker_is_silent(now):
             raise NotExecuted("the broker does not acknowledge commands")
         where = (topic, partition)
-        lane = self._lanes.get(where)
-        if lane is None:
-            lane = self._lanes[where] = Lane()
+        lane = self._lanes[where]
         if not lane.has_room(now):
             self._refused[where] += 1
             if now - self._told_at >= TOLD_EVERY_S:
@@ -261,9 +268,8 @@ class KafkaCommandClient:
                 except TimeoutError:
                     pass  # the last round takes longer: the next one leaves all the same
             self._wake.clear()
-            batch = []
-            while self._queue:
-                batch.append(self._queue.popleft())
+            batch = list(self._queue)
+            self._queue.clear()
             self._round = {pending.key for pending in batch}
             self._round_answered.clear()
             self._watch.round_sent(len(batch))

@@ -9,8 +9,10 @@ from typing import Any
 
 from libs.runtime.cli import Command, run_command
 from services.gateway.admin.audit import COMMANDS as AUDIT_COMMANDS
+from services.gateway.admin.dead_letters import COMMANDS as LETTER_COMMANDS
 from services.gateway.admin.keys import COMMANDS as KEY_COMMANDS
 from services.gateway.admin.ledger import COMMANDS as STOCK_COMMANDS
+from services.gateway.admin.operators import COMMANDS as OPERATOR_COMMANDS
 from services.gateway.admin.partners import COMMANDS as PARTNER_COMMANDS
 from services.gateway.admin.personal import COMMANDS as DATA_COMMANDS
 
@@ -20,6 +22,8 @@ COMMANDS: tuple[Command[Any], ...] = (
     *STOCK_COMMANDS,
     *DATA_COMMANDS,
     *AUDIT_COMMANDS,
+    *LETTER_COMMANDS,
+    *OPERATOR_COMMANDS,
 )
 
 GROUPS = {
@@ -29,6 +33,8 @@ GROUPS = {
     "stock": "units: allot, stop and resume sales, cap a partner, release its holds",
     "data": "customers' personal data: erase it, change the master key",
     "audit": "who did what, and what was refused",
+    "dead-letter": "commands that could not be read or decided: look at them, try one again",
+    "operator": "who may sign in to the console, and what was done there",
 }
 """A sentence for each group of commands, in the order of this list's modules."""
 
@@ -54,6 +60,8 @@ the usual jobs:
       ota-admin data erase --email -
   what a partner was refused lately
       ota-admin audit search --partner harbour --since 1h --status 4xx
+  a way into the console, for once: prints an address to open
+      ota-admin operator add wing.lam --role operator
   who is there, and which keys are in use
       ota-admin partner list
       ota-admin key list --json

@@ -95,6 +95,20 @@ def with_database(
 
 
 @asynccontextmanager
+async def changing(dsn: str, *, variable: str) -> AsyncIterator[Pool]:
+    """Give connections that may change what their role may; raises CommandFailed."""
+    with _told(variable):
+        async with await create_pool(
+            dsn,
+            application_name=NAME,
+            size_max=1,
+            read_only=False,
+            command_timeout_s=STATEMENT_TIMEOUT_S,
+        ) as pool:
+            yield pool
+
+
+@asynccontextmanager
 async def owning(dsn: str, *, variable: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """Give a connection that may change what applications may not; raises CommandFailed."""
     with _told(variable):

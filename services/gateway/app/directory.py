@@ -88,6 +88,11 @@ class Directory:
         return self._content.callers
 
     @property
+    def version(self) -> int:
+        """The directory's version, -1 before it was ever read."""
+        return self._content.version
+
+    @property
     def loaded(self) -> bool:
         """Whether the keys were ever read; before that, none is known to be wrong."""
         return self._content.version >= 0

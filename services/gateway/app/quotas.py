@@ -71,6 +71,10 @@ class Quotas:
         self._late = False
         self._left = False
 
+    def accounts(self) -> list[Account]:
+        """Return every partner's account."""
+        return list(self._accounts.values())
+
     def account(self, caller: Caller) -> Account:
         """Return the account of a caller's partner, at the limit that holds now."""
         account = self._accounts.get(caller.partner_id)

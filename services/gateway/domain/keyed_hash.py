@@ -77,6 +77,10 @@ class KeyedHashes:
         """Return the 64 bytes under which receipts are sealed, the same in every gateway."""
         return hashlib.blake2b(key=self._key, digest_size=64, person=b"receipt key").digest()
 
+    def console_key(self) -> bytes:
+        """Return the key under which the console's sessions are signed."""
+        return hashlib.blake2b(key=self._key, digest_size=32, person=b"console session").digest()
+
     def _hash(self, purpose: bytes, *parts: str) -> str:
         digest = hashlib.blake2b(key=self._key, digest_size=24, person=purpose)
         for part in parts:

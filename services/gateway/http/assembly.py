@@ -35,6 +35,7 @@ from services.gateway.http.contract import contract_endpoints
 from services.gateway.http.edge import Edge
 from services.gateway.http.endpoint import Endpoint
 from services.gateway.http.limits import AddressRate, AddressWindow, CallLimits, Sources
+from services.gateway.http.measures import watch_partners
 from services.gateway.http.pricing import Window
 
 KEYS_FRESH_S = 5.0
@@ -138,6 +139,7 @@ def assemble(
         incarnation=ports.random(8).hex(),
         monotonic=ports.monotonic,
     )
+    watch_partners(metrics, directory=directory, quotas=quotas, monotonic=ports.monotonic)
     limits = _call_limits(rules, quotas=quotas, metrics=metrics, monotonic=ports.monotonic)
     edge = Edge(
         directory=directory,

@@ -32,6 +32,7 @@ from services.gateway.http import headers, reading
 from services.gateway.http.endpoint import Endpoint
 from services.gateway.http.exchange import Answer, Exchange, note_of
 from services.gateway.http.limits import CallLimits
+from services.gateway.http.measures import PartnerCalls
 from services.gateway.http.parameters import NO_PARAMETERS, Parameters, read_query
 from services.gateway.http.responses import respond
 from services.gateway.http.turns import Turns
@@ -40,6 +41,10 @@ VIEW_WAIT_S = 1.5
 HEALTH_PATH = "/healthz"
 ANSWER_WAIT_S = 1.8
 """An answer comes within 2 s; the rest is for rendering and sending it."""
+
+EXEMPLAR_FROM_S = 0.1
+EXEMPLAR_EVERY_S = 1.0
+"""Which durations carry the id of their trace: slow ones, and now and then any."""
 
 OTHER_METHOD = "OTHER"
 """What metrics call a method that is not HTTP's own: each would be a series for good."""
@@ -94,6 +99,8 @@ class Edge:
         self._seal = seal
         self._receipts = receipts
         self._durations = metrics.http_server_request_duration_seconds
+        self._partner_calls = PartnerCalls(metrics)
+        self._exemplar_at = 0.0
         self._unknown_outcomes = metrics.commands_unknown_outcome
         self._shed = metrics.commands_shed
         self._late = metrics.requests_shed
@@ -191,10 +198,11 @@ class Edge:
             return UNCONFIRMED
         if (refusal := await self._read(endpoint, exchange)) is not None:
             return refusal
+        exchange.traceparent = headers.trace_context(exchange.request.headers, random=self._random)
         call = Call(
             caller=caller,
             request_id=exchange.request_id,
-            traceparent=headers.trace_context(exchange.request.headers, random=self._random),
+            traceparent=exchange.traceparent,
             marks=exchange.marks,
             view_deadline=exchange.arrived + VIEW_WAIT_S,
             deadline=exchange.arrived + ANSWER_WAIT_S,
@@ -282,8 +290,15 @@ class Edge:
         if observe is None:
             labels = (method, endpoint.path, str(status))
             observe = endpoint.observers[method, status] = self._durations.labels(*labels).observe
-        duration_s = asyncio.get_running_loop().time() - exchange.arrived
-        observe(duration_s)
+        now = asyncio.get_running_loop().time()
+        duration_s = now - exchange.arrived
+        if exchange.traceparent and (duration_s >= EXEMPLAR_FROM_S or now >= self._exemplar_at):
+            self._exemplar_at = now + EXEMPLAR_EVERY_S
+            observe(duration_s, {"trace_id": exchange.traceparent[3:35]})
+        else:
+            observe(duration_s)
+        if exchange.caller is not None:
+            self._partner_calls.count(exchange.caller.partner_id, status)
         self._audit.note(
             note_of(
                 exchange,

@@ -79,7 +79,7 @@ class Endpoint:
     needs_body: bool = field(init=False, compare=False)
     # Filled in with the methods (GET has HEAD beside it) and statuses that occur: a lookup by
     # labels costs more than the rest.
-    observers: dict[tuple[str, int], Callable[[float], None]] = field(
+    observers: dict[tuple[str, int], Callable[..., None]] = field(
         default_factory=dict, compare=False
     )
 

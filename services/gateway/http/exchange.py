@@ -55,6 +55,7 @@ class Exchange:
     command_id: str | None = None
     made_id: str | None = None
     limits: Mapping[str, str] | None = None
+    traceparent: str = ""
 
     @property
     def id_in_path(self) -> str:

@@ -25,10 +25,6 @@ class StockWatch(Protocol):
         """Show a pool's figures."""
         ...
 
-    def forget(self, pool: Pool) -> None:
-        """Show a pool's figures no more: another process has its partition."""
-        ...
-
     def conflict(self) -> None:
         """Count a terminal event that could not be applied."""
         ...
@@ -125,11 +121,12 @@ class InventoryBehaviour:
 
     def forget(self) -> None:
         """Report and show nothing more of a partition that is lost."""
-        if self._state is not None:
-            for pool in self._state.all(Pool):
-                self.watch.forget(pool)
         self._state = self._head = None
         self._changed.clear()
+
+    def pools(self) -> Sequence[Pool]:
+        """Return every pool of this partition as it is now."""
+        return tuple(self._state.all(Pool)) if self._state is not None else ()
 
     def open_holds(self) -> int:
         """Return how many holds are open."""

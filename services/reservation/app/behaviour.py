@@ -43,10 +43,6 @@ class HoldsLookup(Protocol):
 class HoldsWatch(Protocol):
     """What the service tells its operators; see `libs.runtime.metrics`."""
 
-    def holds_open(self, partition: int, number: int) -> None:
-        """Show how many holds are open."""
-        ...
-
     def expired(self, delay_s: float) -> None:
         """Observe how late a hold was expired."""
         ...
@@ -70,12 +66,14 @@ class ReservationBehaviour:
             "ota.reservation.cancel_reservation",
         }
     )
+    _state: State | None = None
     _deadlines: Deadlines = field(default_factory=Deadlines)
     _early: dict[str, int] = field(default_factory=dict)
     _correlation_id: str = ""
 
     async def start(self, state: State, head: Head) -> None:
         """Derive the deadlines, and which holds were opened before their ledger event came."""
+        self._state = state
         self.numbers = self.numbers.of_generation(head.generation)
         self._deadlines = Deadlines(state.all(Reservation))
         taken = head.inputs.get(INVENTORY_EVENTS.name)
@@ -131,6 +129,14 @@ class ReservationBehaviour:
         """Return the holds whose time has run out."""
         return self._deadlines.due(state, now, limit)
 
+    def overdue(self, now: datetime, *, limit: int) -> int:
+        """Return how many holds are past their deadline, counted up to *limit*."""
+        return self._deadlines.overdue(self._state, now, limit=limit) if self._state else 0
+
+    def open_holds(self) -> int:
+        """Return how many holds are open."""
+        return self._state.count(Reservation) if self._state is not None else 0
+
     def next_due(self) -> datetime | None:
         """Return the earliest deadline."""
         return self._deadlines.next_at()
@@ -139,6 +145,7 @@ class ReservationBehaviour:
         self, state: State, changes: Sequence[Change], events: Sequence[object], head: Head
     ) -> None:
         """Keep the deadlines, and what was opened early until its ledger event has come."""
+        self._state = state
         taken = head.inputs.get(INVENTORY_EVENTS.name)
         seq = taken.seq if taken is not None else 0
         for change in changes:
@@ -154,7 +161,6 @@ class ReservationBehaviour:
         if self._early:
             self._early = {id: at for id, at in self._early.items() if at > seq}
         self._deadlines.tidy(state)
-        self.watch.holds_open(state.partition, state.count(Reservation))
 
     def figures(self, state: State, message: Envelope, head: Head) -> PoolFigures | None:
         """Figures are the ledger's."""

@@ -35,6 +35,16 @@ class Deadlines:
         """Return the earliest deadline, None if no hold is open."""
         return self._heap[0][0] if self._heap else None
 
+    def overdue(self, state: State, now: datetime, *, limit: int) -> int:
+        """Return how many holds are past their deadline, counted up to *limit*."""
+        found, places = 0, [0]
+        while places and found < limit:
+            place = places.pop()
+            if place < len(self._heap) and self._heap[place][0] <= now:
+                found += state.get(Reservation, self._heap[place][1]) is not None
+                places += (2 * place + 1, 2 * place + 2)  # a heap: below it nothing is earlier
+        return found
+
     def due(self, state: State, now: datetime, limit: int) -> list[ExpireReservation]:
         """Return commands to expire at most *limit* holds; they stay until they have ended."""
         taken: list[tuple[datetime, str]] = []

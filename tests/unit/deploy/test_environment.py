@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 from deploy.local.credentials import load_or_make, names
-from deploy.local.plan import Plan, own_environment, service_environment
-from deploy.local.settings import SERVICES, parse
+from deploy.local.plan import (
+    Plan,
+    console_environment,
+    ops_addresses,
+    own_environment,
+    service_environment,
+)
+from deploy.local.settings import CHECKOUT, SERVICES, parse
 from deploy.local.stack import Stack, Tools
+from services.gateway.settings import service_urls
 
 GIVEN = {
     "PATH": "/bin",
@@ -45,6 +52,7 @@ def test_our_servers_and_given_secrets_win(stack: Stack, plan: Plan) -> None:
         secrets_by_name=load_or_make(file=stack.secrets_file),
         cluster=plan.cluster,
         broker=plan.broker,
+        ops=ops_addresses(stack.settings),
     )
     assert "127.0.0.1:19092" == environment["OTA_KAFKA_BOOTSTRAP"]
     assert environment["OTA_INVENTORY_DSN"].endswith("@127.0.0.1:15433/ota_inventory")
@@ -53,6 +61,23 @@ def test_our_servers_and_given_secrets_win(stack: Stack, plan: Plan) -> None:
     assert "9103" == environment["OTA_RESERVATION_OPS_PORT"]
     assert "DEBUG" == environment["OTA_LOG_LEVEL"]
     assert "OTA_KILL_AT" not in environment
+
+
+def test_the_console_asks_every_process_and_prometheus() -> None:
+    """All but the spare ones, which are there during a rolling restart only."""
+    settings = parse(environment={"OTA_INSTANCES_INVENTORY": "2"}, checkout=CHECKOUT)
+    ops = ops_addresses(settings)
+    assert ["inventory", "inventory-2", "inventory-3"] == list(ops["inventory"])
+    told = console_environment(settings=settings, ops=ops)
+    assert {
+        "inventory": "http://127.0.0.1:9102",
+        "inventory-2": f"http://127.0.0.1:{ops['inventory']['inventory-2'].port}",
+        "reservation": "http://127.0.0.1:9103",
+        "fulfillment": "http://127.0.0.1:9104",
+    } == service_urls(told["OTA_CONSOLE_SERVICES"])
+    assert "http://127.0.0.1:9090" == told["OTA_PROMETHEUS_URL"]
+    alone = parse(environment={"OTA_MONITORING": "0"}, checkout=CHECKOUT)
+    assert not console_environment(settings=alone, ops=ops)["OTA_PROMETHEUS_URL"]
 
 
 def test_no_service_gets_the_credentials_of_another(plan: Plan) -> None:
@@ -86,7 +111,8 @@ def test_every_step_waits_only_for_steps_that_exist(plan: Plan) -> None:
     stopped = [name for wave in plan.stop_order for name in wave]
     # Also what is there only during a rolling restart.
     further = {steps[-1].name for steps in plan.instances.values()}
-    assert sorted(stopped) == sorted({*known, *further, "postgres", "kafka"})
+    expected = {*known, *further, *(step.name for step in plan.infrastructure)}
+    assert sorted(stopped) == sorted(expected)
     assert stopped.index("gateway") < stopped.index("inventory") < stopped.index("kafka")
     assert "postgres" == stopped[-1]
 

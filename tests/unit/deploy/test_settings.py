@@ -32,7 +32,7 @@ def test_nothing_said_gives_the_documented_defaults() -> None:
     """Without any setting the stack lives in var and listens on the documented ports."""
     settings = parse(environment={}, checkout=CHECKOUT)
     assert CHECKOUT / "var" == settings.data_dir
-    assert [5433, 9092, 9093, 8080, 9101, 9102, 9103, 9104] == [
+    assert [5433, 9092, 9093, 8080, 9101, 9102, 9103, 9104, 9090, 9095, 9096, 9100] == [
         address.port for address in settings.addresses
     ]
 

@@ -238,8 +238,10 @@ async def test_a_command_that_can_not_be_read_is_parked_as_it_came(other: dict[s
     assert ["command-2"] == await inputs.take(poison, inputs.record(COMMANDS, cancel(2)))
     (parked,) = inputs.broker.log(DEAD_LETTERS.name, 0)
     assert (poison.value or b"") == parked.value
-    assert poison.headers == parked.headers[:-2]
-    assert ["x-dlq-reason", "x-dlq-topic"] == [name for name, _ in parked.headers[-2:]]
+    assert poison.headers == parked.headers[:-3]
+    assert ["x-dlq-reason", "x-dlq-topic", "x-dlq-partition"] == [
+        name for name, _ in parked.headers[-3:]
+    ]
     assert (1, 1) == (inputs.watch.parked_records, inputs.intake.at(COMMANDS).offset)
 
 

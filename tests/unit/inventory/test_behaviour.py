@@ -26,10 +26,6 @@ class Seen:
         """See `StockWatch`."""
         self.available[pool.pool_no] = pool.available
 
-    def forget(self, pool: Pool) -> None:
-        """See `StockWatch`."""
-        del self.available[pool.pool_no]
-
     def conflict(self) -> None:
         """See `StockWatch`."""
         self.conflicts += 1
@@ -152,7 +148,7 @@ def test_a_partition_that_is_lost_is_not_reported_any_more() -> None:
     partition = stocked()
     partition.behaviour.forget()
     assert partition.behaviour.report(full=True) is None
-    assert {} == partition.seen.available
+    assert () == partition.behaviour.pools()
     assert 0 == partition.behaviour.open_holds()
     partition.behaviour.forget()
 

@@ -59,12 +59,7 @@ class Stored:
 class Seen:
     """A watch that remembers what it was told."""
 
-    open: int = 0
     delays_s: list[float] = field(default_factory=list)
-
-    def holds_open(self, partition: int, number: int) -> None:
-        """See `HoldsWatch`."""
-        self.open = number
 
     def expired(self, delay_s: float) -> None:
         """See `HoldsWatch`."""
@@ -298,7 +293,7 @@ async def test_open_holds_expire_at_their_deadlines(restarted: bool) -> None:
     assert ["ReservationExpired"] == kinds(happened)
     assert partition.behaviour.next_due() is None
     assert [] == list(partition.behaviour.due(partition.state, at, 10))
-    assert ([1.5], 0) == (partition.seen.delays_s, partition.seen.open)
+    assert ([1.5], 0) == (partition.seen.delays_s, partition.behaviour.open_holds())
 
 
 async def test_a_command_comes_before_the_expiry_that_is_due_in_the_same_tick() -> None:
@@ -315,9 +310,9 @@ async def test_operators_see_how_many_holds_are_open() -> None:
     """Counters of order numbers are not holds."""
     partition = Partition()
     await partition.batch(units_held(1), units_held(2), units_held(3))
-    assert 3 == partition.seen.open
+    assert 3 == partition.behaviour.open_holds()
     await partition.batch(activate(1))
-    assert 2 == partition.seen.open
+    assert 2 == partition.behaviour.open_holds()
 
 
 def test_the_service_reads_the_messages_that_it_decides() -> None:

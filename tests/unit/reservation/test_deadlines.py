@@ -106,3 +106,14 @@ def test_without_open_holds_there_is_no_deadline() -> None:
     state, deadlines = holds()
     assert deadlines.next_at() is None
     assert [] == due(state, deadlines)
+
+
+def test_what_is_overdue_is_counted_up_to_a_limit() -> None:
+    """Only open holds past their deadline, however they lie in the heap."""
+    state, deadlines = holds(5, 1, 4, 2, 9, 3)
+    assert [0, 1, 3, 6] == [
+        deadlines.overdue(state, START + seconds * SECOND, limit=10) for seconds in (0, 1, 3, 9)
+    ]
+    assert 2 == deadlines.overdue(state, START + 100 * SECOND, limit=2)
+    end(state, 3)
+    assert 2 == deadlines.overdue(state, START + 3 * SECOND, limit=10)

@@ -1,0 +1,85 @@
+"""What a deciding service measures beside its loop: how far behind it is, who answers it.
+
+Everything here happens at a scrape or every few seconds, but for one observation a gulp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+import asyncpg
+import structlog
+from prometheus_client import Histogram
+
+from libs.events.kafka.feed import KafkaFeeds
+from libs.events.postgres.chain import sample_chain
+from libs.runtime.dependencies import Dependencies, Pool
+from libs.runtime.metrics import Metrics
+
+CHAIN_PERIOD_S = 20.0
+
+log = structlog.get_logger()
+
+
+class Measures:
+    """The measurements of one process of *service*."""
+
+    def __init__(self, *, metrics: Metrics, service: str) -> None:
+        self._metrics = metrics
+        self._service = service
+        self._waits: dict[str, Histogram] = {}
+        self._dependencies: Dependencies | None = None
+
+    def waited(self, topic: str, waited_s: float) -> None:
+        """Observe how long a gulp's oldest record had been at the broker."""
+        wait = self._waits.get(topic)
+        if wait is None:
+            wait = self._waits[topic] = self._metrics.input_wait_seconds.labels(topic)
+        wait.observe(max(0.0, waited_s))
+
+    def watch(self, feeds: KafkaFeeds) -> None:
+        """Show at each scrape how far *feeds* are behind."""
+        self._metrics.at_scrape(lambda: self._show_lags(feeds))
+
+    def _show_lags(self, feeds: KafkaFeeds) -> None:
+        metrics = self._metrics
+        # A partition that another instance serves now is that one's to show.
+        metrics.consumer_lag_records.clear()
+        metrics.consumer_lag_seconds.clear()
+        metrics.topic_end_offset.clear()
+        for lag in feeds.lags():
+            where = (lag.topic, str(lag.partition))
+            metrics.consumer_lag_records.labels(self._service, *where).set(lag.records)
+            metrics.consumer_lag_seconds.labels(*where).set(lag.age_s)
+            metrics.topic_end_offset.labels(*where).set(lag.end)
+
+    async def run(
+        self,
+        *,
+        pools: Mapping[str, Pool],
+        broker: Callable[[], Awaitable[bool]],
+        owned: Callable[[], Collection[int]],
+    ) -> None:
+        """Ask database and broker, and sample the log's hashes, for ever."""
+        dependencies = self._dependencies
+        if dependencies is None:
+            dependencies = Dependencies(metrics=self._metrics, pools=pools, own=self._service)
+            self._dependencies = dependencies
+        async with asyncio.TaskGroup() as group:
+            group.create_task(dependencies.run(broker), name="dependencies")
+            group.create_task(self._sample(pools[self._service], owned), name="chain")
+
+    async def _sample(self, pool: Pool, owned: Callable[[], Collection[int]]) -> None:
+        while True:
+            for partition in sorted(owned()):
+                try:
+                    sample = await sample_chain(
+                        pool, source=self._service, partition=partition, choose=random.randrange
+                    )
+                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    break  # `ota_dependency_up` tells of it
+                self._metrics.chain_checked_events.inc(sample.events)
+                self._metrics.chain_breaks.inc(len(sample.broken))
+            await asyncio.sleep(CHAIN_PERIOD_S)
