@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ota_verify.chain import Event
@@ -31,16 +32,20 @@ def opening_row(held: Row, *, held_at: str | None) -> Row:
 
 
 class Inventory:
-    """Replays the ledger; `finish` says what its tables should hold."""
+    """Replays the ledger; `finish` says what its tables should hold.
 
-    def __init__(self, context: Context) -> None:
+    *held* is told of every hold, with what reservations must know of its beginning.
+    """
+
+    def __init__(self, context: Context, held: Callable[[Event, Row], None]) -> None:
         self._context = context
+        self._tell_held = held
         self._pools: dict[int, Row] = {}
         self._open: dict[str, Row] = {}
         self._caps: dict[tuple[int, str], Row] = {}
         self._conflict: str | None = None
-        self.ahead: dict[tuple[int, int], Row] = {}
-        """Holds that the reservation service need not have opened yet."""
+        self.ended = (-1, 0)
+        """Partition and number of the last event of reservations that was taken."""
 
     def event(self, event: Event) -> None:
         """Apply an event; raises KeyError, TypeError or ValueError for one of another shape."""
@@ -102,17 +107,14 @@ class Inventory:
         self._move(event, pool, held=quantity)
         self._count(data, quantity)
         self._context.need_actor(event)
+        opening = opening_row(data, held_at=event.decided_at)
         self._open[data["reservation_id"]] = {
-            **opening_row(data, held_at=event.decided_at),
+            **opening,
             "partition": event.partition,
             "status": "held",
             "seq": event.seq,
         }
-        opening = opening_row(data, held_at=event.decided_at)
-        if event.seq <= self._context.taken("reservation", SERVICE, event.partition):
-            self._context.sets.expect("opened", f"{event.partition}/{event.seq}", opening)
-        else:
-            self.ahead[event.partition, event.seq] = opening
+        self._tell_held(event, opening)
         answered = ("reservation_id", "pool_no", "product_id", "quantity", "prices")
         times = {"held_at": event.decided_at, "expires_at": instant(data["expires_at"])}
         self._context.expect_answer(event, "hold_placed", {**chosen(data, answered), **times})
@@ -142,7 +144,9 @@ class Inventory:
     def _ended(self, event: Event, kind: str) -> None:
         """Find the end that the reservation service told, once it is within the export."""
         cause = event.meta["causation_id"]
-        if int(cause.split("-")[2]) <= self._context.taken(SERVICE, "reservation", event.partition):
+        seq = int(cause.split("-")[2])
+        self.ended = (event.partition, seq)
+        if seq <= self._context.taken(SERVICE, "reservation", event.partition):
             row = {**chosen(event.data, ("reservation_id", "pool_no")), "kind": kind}
             self._context.sets.find("ended", cause, row)
 

@@ -26,7 +26,7 @@ Progress = Callable[[str, int], None]
 
 PROGRESS_ROWS = 50_000
 DIFFERENCES_MAX = 50
-_CHECK_OF = {"opened": "once", "ended": "once", "ordered": "once"}
+_CHECK_OF = {"ended": "once", "ordered": "once"}
 _BROKEN = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
@@ -141,26 +141,20 @@ class _Pass:
             self._read_anchors()
         for receipt in self._options.receipts:
             self._pins.receipt(receipt)
-        ledger, holds, orders = (
-            Inventory(self._context),
-            Reservations(self._context),
-            Orders(self._context),
-        )
-        chains = {
-            service: self._read_events(service, apply)
-            for service, apply in zip(
-                DECIDING, (ledger.event, holds.event, orders.event), strict=True
-            )
-        }
+        holds, orders = Reservations(self._context), Orders(self._context)
+        ledger = Inventory(self._context, holds.held)
+        chains = {service: ChainCheck(service, self.findings) for service in DECIDING}
+        self._read_lives(chains, ledger, holds)
+        for _ in self._read_events(chains["fulfillment"], orders.event):
+            pass
         ledger.finish()
-        tails = {partition: tail.seq for partition, tail in chains["inventory"].tails.items()}
-        holds.finish(ledger.ahead, tails)
         orders.finish()
         for service, chain in chains.items():
             check_heads(dict(self._context.heads[service]), chain, self.findings)
         self._pins.finish({service: chain.tails for service, chain in chains.items()})
         self._check_witnesses()
-        self._read_tables()
+        self._read_tables(holds)
+        holds.finish()
         if self._options.topics:
             self._read_topics()
         self._read_directory()
@@ -228,8 +222,27 @@ class _Pass:
             except _BROKEN:
                 self._unreadable("anchors", name, row)
 
-    def _read_events(self, service: str, apply: Callable[[Event], None]) -> ChainCheck:
-        chain = ChainCheck(service, self.findings)
+    def _read_lives(
+        self, chains: Mapping[str, ChainCheck], ledger: Inventory, holds: Reservations
+    ) -> None:
+        """Read two logs side by side: an end after its hold, and when the ledger takes it.
+
+        What the ledger has taken of reservations was decided about holds that it had before.
+        So no more lives are in memory than are open.
+        """
+        ends = self._read_events(chains["reservation"], holds.event)
+        at: tuple[int, int] | None = (-1, 0)
+        for _ in self._read_events(chains["inventory"], ledger.event):
+            while at is not None and at < ledger.ended:
+                at = next(ends, None)
+        for _ in ends:
+            pass
+
+    def _read_events(
+        self, chain: ChainCheck, apply: Callable[[Event], None]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield partition and number of each event when it has been applied."""
+        service = chain.service
         for row in self._rows(f"events.{service}.jsonl"):
             try:
                 chain.row(row)
@@ -239,10 +252,12 @@ class _Pass:
                 if self._options.topics:
                     self._publication.event(event)
                 apply(event)
+                place = (event.partition, int(event.seq))
             except _BROKEN as error:
                 self._unreadable("readable", service, row, error)
+            else:
+                yield place
         self._report.events[service] = chain.events
-        return chain
 
     def _check_witnesses(self) -> None:
         """What others say of a log's length: readers, the outbox, the audit trail."""
@@ -264,13 +279,15 @@ class _Pass:
             text = f"is not there, but {text}"
             self.findings.add("witnesses", service, text, partition=partition, seq=seq)
 
-    def _read_tables(self) -> None:
+    def _read_tables(self, holds: Reservations) -> None:
         for table in COMPARED:
             if self._folder.path(f"table.{table}.jsonl") is None:
                 self.findings.add("tables", table, "the table is not in the export")
             for row in self._rows(f"table.{table}.jsonl"):
                 try:
                     find_row(self._context, table, row)
+                    if table == "reservation.reservation":
+                        holds.row(row)
                 except _BROKEN as error:
                     self._unreadable("tables", table, row, error)
         for service in DECIDING:

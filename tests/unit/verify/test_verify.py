@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from libs.events.contracts.reservation import ReservationOpened
 from libs.events.envelope import Position
 from libs.events.requests import Reply
+from libs.kernel.outcome import Decision
+from libs.kernel.state import State
 from ota_verify.cli import main
 from ota_verify.files import ExportError, ExportFolder
 from ota_verify.findings import CHECKS
 from ota_verify.verifying import Options, Report, verify
 from services.gateway.app.receipts import ReceiptSeal
+from services.reservation.domain import decisions
+from services.reservation.domain.hold import Reservation
 from tests.support.exported import SIGNER, PlayedSystem, read_rows, write_rows
 from tests.tamper.campaign import campaign
 from tests.tamper.controls import controls
@@ -32,12 +39,41 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return PlayedSystem(seed=3, holds=60).write(tmp_path_factory.mktemp("played") / "export")
 
 
+@pytest.fixture(scope="module")
+def played_before_adr_17(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a reservation service that told each hold again, as old logs have it."""
+    open_hold = decisions.open_hold
+
+    def open_and_tell(state: State, *args: Any, **kwargs: Any) -> Decision:
+        told = []
+        for row in open_hold(state, *args, **kwargs).projected:
+            assert isinstance(row, Reservation)
+            state.put(row)
+            names = [each.name for each in fields(ReservationOpened)]
+            told.append(ReservationOpened(**{name: getattr(row, name) for name in names}))
+        return Decision(events=tuple(told))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decisions, "open_hold", open_and_tell)
+        return PlayedSystem(seed=3, holds=60).write(tmp_path_factory.mktemp("before") / "export")
+
+
 @pytest.fixture
 def export(played: Path, tmp_path: Path) -> Path:
     """A copy of it, to be changed."""
-    folder = tmp_path / "export"
+    return copied(played, tmp_path / "export")
+
+
+@pytest.fixture
+def old_export(played_before_adr_17: Path, tmp_path: Path) -> Path:
+    """A copy of the old one, to be changed."""
+    return copied(played_before_adr_17, tmp_path / "old_export")
+
+
+def copied(source: Path, folder: Path) -> Path:
+    """Copy an export; return the copy."""
     folder.mkdir()
-    for path in played.iterdir():
+    for path in source.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     return folder
 
@@ -134,9 +170,15 @@ OFF = Options(anchors=False, topics=False)
         ("inventory", "units_released", {"reservation_id": "res_unknown"}, "once"),
         ("inventory", "units_released", {"reason": "expired"}, "once"),
         ("inventory", "partner_cap_set", {"held": 999}, "conservation"),
-        ("inventory", "units_held", {"partner_id": "another"}, "once"),
-        ("reservation", "reservation_opened", {"ledger_seq": 1}, "once"),
-        ("reservation", "reservation_opened", {"ledger_seq": 9999}, "witnesses"),
+        ("inventory", "units_held", {"partner_id": "another"}, "tables"),
+        ("inventory", "units_held", {"reservation_id": "res_unknown"}, "once"),
+        ("inventory", "units_held", {"expires_at": "2026-03-01T00:00:00Z"}, "tables"),
+        ("reservation", "reservation_cancelled", {"reservation_id": "res_unknown"}, "once"),
+        ("reservation", "reservation_cancelled", {"quantity": 99}, "conservation"),
+        ("reservation", "reservation_cancelled", {"pool_no": 9}, "conservation"),
+        ("reservation", "reservation_expired", {"quantity": 99}, "conservation"),
+        ("reservation", "reservation_activated", {"quantity": 99}, "conservation"),
+        ("reservation", "reservation_activated", {"partner_id": "another"}, "once"),
         ("reservation", "reservation_activated", {"order_id": "ORD-0000000000000"}, "once"),
         ("reservation", "reservation_activated", {"total_minor": 1}, "conservation"),
         ("fulfillment", "order_created", {"tickets": []}, "once"),
@@ -160,6 +202,226 @@ def test_rules_hold_also_where_the_chain_was_made_anew(
     wrong = found(export, OFF)
     assert check in wrong
     assert not {"chain", "heads"} & wrong
+
+
+def told(export: Path, check: str, where: str) -> list[str]:
+    """Return what is wrong by a check at a log or a table, inside the databases."""
+    kept = checked(export, OFF).findings.kept
+    return [each.text for each in kept if (each.check, each.where) == (check, where)]
+
+
+HOLDS = "reservation.reservation"
+
+
+def recount(export: Path) -> None:
+    """Do what an attacker does who changes rows: let their counts fit them again."""
+    names = ("partner_id", "product_id", "status", "partition")
+    rows = read_rows(export, f"table.{HOLDS}.jsonl")
+    counts = Counter(tuple(row[name] for name in names) for row in rows)
+    counted = [dict(zip(names, at, strict=True), reservations=n) for at, n in counts.items()]
+    write_rows(export, "table.reservation.reservation_count.jsonl", counted)
+
+
+@pytest.mark.parametrize("status", ["active", "cancelled", "activated"])
+@pytest.mark.parametrize(
+    "forge, text",
+    [
+        (lambda rows, row: rows.append(row | {"reservation_id": "res_new"}), "res_new should not"),
+        (lambda rows, row: rows.remove(row), "is missing"),
+        (lambda rows, row: rows.append(dict(row)), "is there 2 times, not 1"),
+        (lambda rows, row: row.update(ledger_seq=row["ledger_seq"] - 1), "ledger_seq is "),
+        (lambda rows, row: row.update(ledger_seq=9999), "ledger_seq is 9999"),
+        (lambda rows, row: row.update(held_at="2026-03-01T00:00:00+00:00"), "held_at is "),
+        (lambda rows, row: row.update(quantity=99), "quantity is 99"),
+        (lambda rows, row: row.update(partner_id="another"), "partner_id is 'another'"),
+        (lambda rows, row: row.update(status="expired"), "status is 'expired'"),
+    ],
+)
+def test_a_row_of_reservations_is_what_the_ledger_held(
+    export: Path, forge: Callable[[list[Row], Row], object], text: str, status: str
+) -> None:
+    """One for each hold, with its number in the ledger; none beside."""
+    changed(
+        export,
+        f"table.{HOLDS}.jsonl",
+        lambda rows: forge(rows, next(row for row in rows if row["status"] == status)),
+    )
+    recount(export)
+    [found] = told(export, "tables", HOLDS)
+    assert text in found
+
+
+def behind(export: Path) -> tuple[list[str], list[str]]:
+    """Let reservations have taken little of the ledger; return who is early, open or ended."""
+    seq = 5
+
+    def set_back(heads: list[Row]) -> None:
+        for head in heads:
+            head["inputs"]["ota.inventory.events.v1"]["seq"] = seq
+
+    changed(export, "heads.reservation.jsonl", set_back)
+    early = [row for row in read_rows(export, f"table.{HOLDS}.jsonl") if row["ledger_seq"] > seq]
+    is_open, ended = (
+        [row["reservation_id"] for row in early if (row["status"] == "active") == wanted]
+        for wanted in (True, False)
+    )
+    return is_open, ended
+
+
+def without(*ids: str) -> Change:
+    """Delete rows of reservations."""
+    return lambda rows: [rows.remove(row) for row in list(rows) if row["reservation_id"] in ids]
+
+
+def test_a_hold_that_is_not_taken_yet_may_have_its_row(export: Path) -> None:
+    """And need not: a command may have opened it before its event came."""
+    is_open, ended = behind(export)
+    assert min(len(is_open), len(ended)) > 3
+    assert checked(export).sound
+    changed(export, f"table.{HOLDS}.jsonl", without(*is_open[1:]))
+    recount(export)
+    assert checked(export).sound
+    changed(export, f"table.{HOLDS}.jsonl", without(*is_open, ended[0]))
+    recount(export)
+    assert [f"{ended[0]} is missing"] == told(export, "tables", HOLDS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"quantity": 99}, {"ledger_seq": 9999}, {"ledger_seq": 1}, {"status": "cancelled"}, {}],
+)
+def test_an_early_row_is_what_the_ledger_held(export: Path, change: Row) -> None:
+    """Once, with the number of the event that has not come yet."""
+    is_open, _ = behind(export)
+
+    def forge(rows: list[Row]) -> None:
+        row = next(row for row in rows if row["reservation_id"] == is_open[0])
+        if change:
+            row.update(change)
+        else:
+            rows.append(dict(row))
+
+    changed(export, f"table.{HOLDS}.jsonl", forge)
+    recount(export)
+    [found] = told(export, "tables", HOLDS)
+    assert found.startswith(is_open[0])
+
+
+def renumbered(export: Path, service: str, partition: int) -> None:
+    """Number a partition's events anew, in the order that they stand in."""
+
+    def number(rows: list[Row]) -> None:
+        mine = [row for row in rows if row["partition"] == partition]
+        for seq, row in enumerate(mine, 1):
+            row["seq"] = seq
+
+    changed(export, f"events.{service}.jsonl", number)
+    rechain(export, service, partition)
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_hold_must_be_there_before_its_end(export: Path, late: bool) -> None:
+    """An end whose hold the ledger has later, or not at all."""
+    end = first_of(read_rows(export, "events.reservation.jsonl"), "reservation_cancelled")
+
+    def move(rows: list[Row]) -> None:
+        mine = [row for row in rows if row["subject"] == end["subject"]]
+        held, released = mine
+        rows.remove(held)
+        if late:
+            rows.insert(rows.index(released) + 1, held)
+
+    changed(export, "events.inventory.jsonl", move)
+    renumbered(export, "inventory", end["partition"])
+    assert f"{end['subject']} is not active" in told(export, "once", "reservation")
+
+
+def test_a_hold_ends_once(export: Path) -> None:
+    """A second end, well linked, of whatever kind."""
+    place: list[int] = []
+
+    def again(rows: list[Row]) -> None:
+        row = first_of(rows, "reservation_cancelled")
+        last = [each for each in rows if each["partition"] == row["partition"]][-1]
+        place.append(row["partition"])
+        copy = row | {"decided_at": last["decided_at"], "epoch": last["epoch"]}
+        rows.insert(rows.index(last) + 1, copy | {"meta": last["meta"]})
+        place.append(row["subject"])
+
+    changed(export, "events.reservation.jsonl", again)
+    renumbered(export, "reservation", place[0])
+    assert f"{place[1]} is not active" in told(export, "once", "reservation")
+
+
+def test_a_hold_moved_behind_its_deadline_is_expired(export: Path) -> None:
+    """Whoever edits the ledger and both rows alike has the end against them."""
+    end = first_of(read_rows(export, "events.reservation.jsonl"), "reservation_cancelled")
+    early = "2026-03-01T00:00:00.000000+00:00"
+    changed(
+        export,
+        "events.inventory.jsonl",
+        lambda rows: edit_data(
+            next(row for row in rows if row["subject"] == end["subject"]), expires_at=early
+        ),
+    )
+    rechain(export, "inventory", end["partition"])
+    [text] = told(export, "once", "reservation")
+    assert text.endswith(f"due at {early}")
+
+
+def test_old_logs_that_tell_each_hold_again_are_sound(old_export: Path) -> None:
+    """From before ADR 17."""
+    types = Counter(row["type"] for row in read_rows(old_export, "events.reservation.jsonl"))
+    assert 60 <= types["ota.reservation.reservation_opened"]
+    assert [] == checked(old_export).findings.kept
+
+
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        ({"ledger_seq": 1}, "is not what the ledger has at "),
+        ({"ledger_seq": 9999}, "is not what the ledger has at "),
+        ({"quantity": 99}, "is not what the ledger has at "),
+        ({"held_at": "2026-03-01T00:00:00Z"}, "is not what the ledger has at "),
+        ({"reservation_id": "res_unknown"}, "is not held by the ledger"),
+    ],
+)
+def test_what_old_logs_tell_again_is_what_the_ledger_has(
+    old_export: Path, changes: Row, text: str
+) -> None:
+    """Whatever it is: it opens nothing of itself."""
+    place: list[int] = []
+
+    def edit(rows: list[Row]) -> None:
+        row = first_of(rows, "reservation_opened")
+        edit_data(row, **changes)
+        place.append(row["partition"])
+
+    changed(old_export, "events.reservation.jsonl", edit)
+    rechain(old_export, "reservation", place[0])
+    [found] = told(old_export, "once", "reservation")
+    assert text in found
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_old_logs_tell_a_hold_once(old_export: Path, ended: bool) -> None:
+    """Not twice, nor after its end."""
+    rows = read_rows(old_export, f"table.{HOLDS}.jsonl")
+    id = next(row["reservation_id"] for row in rows if (row["status"] != "active") == ended)
+    place: list[int] = []
+
+    def again(rows: list[Row]) -> None:
+        row = next(row for row in rows if row["subject"] == id)
+        place.append(row["partition"])
+        last = [each for each in rows if each["partition"] == row["partition"]][-1]
+        late = {"decided_at": last["decided_at"], "epoch": last["epoch"]}
+        meta = json.dumps(json.loads(row["meta"]) | {"epoch": last["epoch"]})
+        rows.insert(rows.index(last) + 1, row | late | {"meta": meta})
+
+    changed(old_export, "events.reservation.jsonl", again)
+    renumbered(old_export, "reservation", place[0])
+    [found] = told(old_export, "once", "reservation")
+    assert found == (f"{id} is not held by the ledger" if ended else f"{id} is opened twice")
 
 
 @pytest.mark.parametrize(
