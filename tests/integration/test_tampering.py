@@ -96,6 +96,15 @@ STATEMENTS = {
     "reservation": """
         UPDATE reservation SET order_id = 'ORD-' || order_id WHERE order_id IS NOT NULL;
 
+        UPDATE reservation SET ledger_seq = ledger_seq + 1000;
+
+        DELETE FROM reservation WHERE status = 'active';
+
+        INSERT INTO reservation
+        SELECT (jsonb_populate_record(r, jsonb_build_object('reservation_id', reservation_id || 'X',
+                                                            'ledger_seq', ledger_seq + 1000))).*
+          FROM reservation r WHERE status = 'active';
+
         UPDATE reservation SET ended_at = ended_at + interval '1 second';
 
         UPDATE numbering SET orders = orders - 1;
@@ -195,7 +204,8 @@ async def base(
     deciders.ensure()  # new owners anchor what they find
     made = Base(deciders, tmp_path_factory.mktemp("tampering"))
     await eventually(lambda: anchored(made.dsns), what="anchors")
-    deciders.stack.stop_services()
+    for name in DECIDING:
+        deciders.processes[name].stop()
     made.report = await made.exported()
     yield made
     deciders.ensure()
