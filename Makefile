@@ -136,10 +136,10 @@ rolling: install ## What partners notice while every service is restarted: ROUND
 lock: ## Resolve pyproject.toml into requirements.lock (needs uv).
 	uv pip compile pyproject.toml --all-extras --generate-hashes --no-header --python-version 3.11 -o requirements.lock
 
-up-docker: ## Start the same stack in containers (needs Docker only).
+up-docker: ## Start the same stack in containers (needs Docker only; MONITORING=1 with Prometheus and Grafana).
 	@sh deploy/docker-secrets.sh var/docker.env
-	@$(COMPOSE) up --build --detach --wait
+	@$(if $(filter-out 0,$(MONITORING)),OTA_PROMETHEUS_URL=http://prometheus:9090) $(COMPOSE) $(if $(filter-out 0,$(MONITORING)),--profile monitoring) up --build --detach --wait
 	@$(COMPOSE) ps
 
 down-docker: ## Stop the containers; their volumes stay.
-	@$(COMPOSE) down
+	@$(COMPOSE) --profile monitoring down

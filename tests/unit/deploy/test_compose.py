@@ -18,13 +18,13 @@ from deploy.local.kafka_jars import jar_version
 from deploy.local.settings import CHECKOUT, DEFAULTS, MONITORING, SERVICES
 from libs.runtime.config import ServiceSettings
 
-# Read before any settings are: by deploy/bootstrap.sh and by the tests.
-TOOL_VARIABLES = {"OTA_PYTHON", "OTA_TEST_CONTAINERS"}
+# Read before any settings are, by deploy/bootstrap.sh and by the tests, or in containers only.
+TOOL_VARIABLES = {"OTA_PYTHON", "OTA_TEST_CONTAINERS", "OTA_GRAFANA_PORT"}
 VERIFIER_VARIABLES = {f"OTA_{service.upper()}_VERIFY_DSN" for service in SERVICES}
 SERVICE_KEYS = {
     *("build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init"),
     *("mem_limit", "ports", "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs"),
-    "volumes",
+    *("profiles", "volumes"),
 }
 SUBSTITUTION = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::-(?P<default>[^}]*)|:\?[^}]+)\}")
 PUBLISHED = re.compile(
@@ -124,6 +124,33 @@ def test_every_step_has_a_memory_limit_and_servers_a_health_check() -> None:
         assert ("restart" in step) == ("healthcheck" in step), name
 
 
+def test_images_have_exact_versions() -> None:
+    """What runs tomorrow is what runs today; our own is built here."""
+    for name, step in STEPS.items():
+        tag = step["image"].rpartition(":")[2]
+        assert tag == "local" or re.match(r"v?\d+\.\d+", tag), name
+
+
+def test_who_watches_reads_the_generated_files() -> None:
+    """Each file that Prometheus and Alertmanager name is mounted, each address is a step's."""
+    folder = CHECKOUT / "deploy" / "prometheus"
+    prometheus = yaml.safe_load((folder / "prometheus.yml").read_text(encoding="utf-8"))
+    targets = yaml.safe_load((folder / "targets.json").read_text(encoding="utf-8"))
+    files = [
+        *prometheus["rule_files"],
+        *prometheus["scrape_configs"][0]["file_sd_configs"][0]["files"],
+    ]
+    assert all((folder / Path(file).relative_to("/etc/prometheus")).exists() for file in files)
+    addresses = {address for group in targets for address in group["targets"]}
+    addresses |= set(re.findall(r"http://([\w-]+:\d+)", (folder / "alertmanager.yml").read_text()))
+    assert {address.split(":")[0] for address in addresses} <= set(STEPS)
+    watchers = {name for name, step in STEPS.items() if step.get("profiles") == ["monitoring"]}
+    assert {"prometheus", "alertmanager", "alerts", "node-exporter", "grafana"} == watchers
+    # Without the profile nothing is missing to what remains.
+    for name in set(STEPS) - watchers:
+        assert not watchers & set(STEPS[name].get("depends_on", {}))
+
+
 def test_published_ports_are_unique_local_and_the_launchers() -> None:
     """No two steps publish one port, none beyond this machine, each under the same variable."""
     published = {}
@@ -131,12 +158,13 @@ def test_published_ports_are_unique_local_and_the_launchers() -> None:
         for port in step.get("ports", []):
             found = PUBLISHED.fullmatch(port)
             assert found is not None, port
-            assert DEFAULTS[found["name"]] == found["default"]
+            assert example_variables()[found["name"]] == found["default"]
             assert found["name"] not in published
             published[found["name"]] = found["inside"]
     ports = {name for name in DEFAULTS if name.endswith("_PORT")}
     # The controller speaks inside its container only; who watches is a profile of its own.
-    inside = {"OTA_KAFKA_CONTROLLER_PORT", *(variable for _, _, variable in MONITORING)}
+    inside = {"OTA_KAFKA_CONTROLLER_PORT", "OTA_GRAFANA_PORT"}
+    inside |= {variable for _, _, variable in MONITORING}
     assert ports - inside == set(published) - inside
 
 
