@@ -15,9 +15,7 @@ import asyncpg
 import pytest
 from PIL import Image
 
-from libs.events.kafka.publisher import producer
-from libs.events.topics import INVENTORY_COMMANDS
-from tests.support.admin import admin, run_admin
+from tests.support.admin import admin
 from tests.support.agency import PROD_KEY, TEST_KEY, Agency
 from tests.support.browser import Page, find_browser, open_page
 from tests.support.deciders import Deciders
@@ -198,38 +196,6 @@ async def test_nothing_scrolls_sideways_on_a_phone(
     page.faults[:] = [fault for fault in page.faults if "404" not in fault]
     await page.open(f"{gateway.ops_url}/console/story/{held}")
     await picture(page, "story-phone")
-
-
-async def test_a_dead_letter_is_replayed_after_a_question(
-    page: Page, deciders: Deciders, gateway: ServiceProcess
-) -> None:
-    """The operator is asked, the record is sent again, and who did it stands in the record."""
-    sender = producer(bootstrap=deciders.stack.broker.bootstrap, client_id="poison")
-    await sender.start()
-    headers = [("ce_id", b"poison-1"), ("ce_type", b"ota.inventory.place_hold")]
-    await sender.send_and_wait(INVENTORY_COMMANDS.name, b"{", partition=0, headers=headers)
-    await sender.stop()
-    await page.open(f"{gateway.ops_url}/console/dead-letters")
-    await page.sees("poison-1")
-    await picture(page, "dead-letters")
-    button = await page.run(
-        "[...document.querySelectorAll('tr')].find(row => row.innerText.includes('poison-1'))"
-        ".querySelector('[id^=replay-]').id"
-    )
-    letter = button.removeprefix("replay-")  # other tests may have left letters
-    await page.run(f"document.getElementById('{button}').click()")
-    await page.sees("was sent to ota.inventory.commands.v1 again", within="#said")
-    assert [f"Send letter {letter} "] == [
-        each[: len(f"Send letter {letter} ")] for each in page.questions
-    ]
-    await page.sees("replayed", within="tr:nth-child(2)")  # it is poison still, so it came back
-    told = await asyncio.to_thread(admin, deciders.env, "operator", "log", "--json")
-    assert '"dead_letter_replayed"' in told
-    assert f'"{letter}/poison-1"' in told
-    refused = await asyncio.to_thread(
-        run_admin, deciders.env, "dead-letter", "replay", letter, "--yes"
-    )
-    assert (1, True) == (refused.returncode, "replayed before" in refused.stderr)
 
 
 async def test_the_pages_tell_of_events_partners_and_services(
