@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.row import Row
 from bench.tables import CPU_NAMES
-from deploy.plotting import library
-
-_SCRIPT = re.compile(rb"<script.*?</script>", re.DOTALL)
+from deploy.plotting import library, svg
 
 
 def draw(folder: Path, rows: Sequence[Row]) -> dict[str, str]:
@@ -24,7 +21,7 @@ def draw(folder: Path, rows: Sequence[Row]) -> dict[str, str]:
     ):
         if plot is not None:
             plot.title = title
-            (folder / file).write_bytes(_SCRIPT.sub(b"", plot.render()))
+            (folder / file).write_bytes(svg(plot))
             found[file] = title
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,9 +13,8 @@ from chaos.campaign import Done
 from chaos.checks import Finding
 from chaos.counters import NEEDS, WANTED
 from chaos.judge import Verdict
-from deploy.plotting import library
+from deploy.plotting import library, svg
 
-_SCRIPT = re.compile(rb"<script.*?</script>", re.DOTALL)
 _POINTS_MAX = 180
 _FAULTS_MARKED_MAX = 60
 
@@ -192,7 +190,7 @@ def _plot(outcome: Outcome) -> bytes:
                 for n in range(1, len(points))
             ],
         )
-    return _SCRIPT.sub(b"", plot.render())
+    return svg(plot)
 
 
 def _labels(outcome: Outcome, points: Sequence[Mapping[str, Any]]) -> list[str]:

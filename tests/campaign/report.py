@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.plotting import library
-
-_SCRIPT = re.compile(rb"<script.*?</script>", re.DOTALL)
+from deploy.plotting import library, svg
 
 
 def write_overload(folder: Path, *, name: str, result: Mapping[str, Any]) -> None:
@@ -132,4 +129,4 @@ def _plot(seconds: Sequence[Mapping[str, Any]]) -> bytes:
         plot.add(series, [second[series] for second in seconds])
     for series in ("done_p99_ms", "refused_p99_ms"):
         plot.add(series, [second[series] for second in seconds], secondary=True)
-    return _SCRIPT.sub(b"", plot.render())
+    return svg(plot)
