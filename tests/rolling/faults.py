@@ -14,8 +14,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from bench.settings import PARTNER_KEY
 from tests.rolling.load import Found, Load, under_load
-from tests.rolling.platform import HOST, KEY, Platform, running_platform
+from tests.rolling.platform import HOST, Platform, running_platform
 from tests.rolling.report import FAILURES_SHOWN, summary
 
 SERVICES = ("inventory", "reservation", "fulfillment")
@@ -40,7 +41,7 @@ async def strike(
         load = Load(
             host=HOST,
             port=platform.port,
-            api_key=KEY,
+            api_key=PARTNER_KEY,
             per_s=per_s,
             seed=seed,
             during=lambda: doing,

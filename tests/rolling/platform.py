@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.local.ports import free_ports
-from deploy.local.settings import CHECKOUT, DEFAULTS, SERVICES, load
+from bench.own_stack import own_settings, run_tool
+from deploy.local.settings import CHECKOUT, SERVICES
 
 HOST: Final = "127.0.0.1"
-KEY: Final = "ota_bench_key_00001"  # deploy/seed/bench.toml
 TIMEOUT_S: Final = 240.0
-WORDS_MAX: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +29,13 @@ class Platform:
         return int(self.environment["OTA_PARTNER_PORT"])
 
     async def launch(self, command: str, **told: str) -> str:
-        """Run a command of the launcher to its end; raises RuntimeError with what it said."""
-        process = await asyncio.create_subprocess_exec(
+        """Run a command of the launcher to its end; raises StackMissing with what it said."""
+        return await run_tool(
             *(sys.executable, "-m", "deploy.local", command),
             cwd=CHECKOUT,
-            env={**self.environment, **told},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            environment={**self.environment, **told},
+            timeout_s=TIMEOUT_S,
         )
-        async with asyncio.timeout(TIMEOUT_S):
-            said = (await process.communicate())[0].decode()
-        if process.returncode != 0:
-            raise RuntimeError(f"{command}: {said[-WORDS_MAX:]}")
-        return said
 
     async def roll(self, service: str) -> None:
         """Restart every process of a service as an operator would."""
@@ -64,14 +54,10 @@ class Platform:
 @asynccontextmanager
 async def running_platform(*, folder: Path, instances: int) -> AsyncIterator[Platform]:
     """Give a stack on fresh data and free ports; nothing is left of it afterwards."""
-    names = [name for name in DEFAULTS if name.endswith("_PORT")]
-    ports = map(str, free_ports(count=len(names)))
     own = Platform(
         {
-            **load(process_environment=os.environ).environment,
-            **dict(zip(names, ports, strict=True)),
+            **own_settings(data_dir=str(folder)),
             **{f"OTA_INSTANCES_{name.upper()}": "" for name in SERVICES},
-            "OTA_DATA_DIR": str(folder),
             "OTA_INSTANCES": str(instances),
             "OTA_CATALOGUE_FILE": "deploy/seed/bench_catalogue.toml",
             "OTA_PARTNERS_FILE": "deploy/seed/bench.toml",

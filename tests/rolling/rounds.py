@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.settings import PARTNER_KEY
 from tests.rolling.load import Load, under_load
-from tests.rolling.platform import HOST, KEY, running_platform
+from tests.rolling.platform import HOST, running_platform
 from tests.rolling.report import summary
 
 ORDER = ("inventory", "reservation", "fulfillment", "gateway")
@@ -26,7 +27,7 @@ async def roll_rounds(
         load = Load(
             host=HOST,
             port=platform.port,
-            api_key=KEY,
+            api_key=PARTNER_KEY,
             per_s=per_s,
             seed=seed,
             during=lambda: doing,
