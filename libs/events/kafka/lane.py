@@ -23,7 +23,7 @@ PROBE_S = 0.25
 FORGET_S = 5.0
 """What nobody has asked about for so long is not known any more."""
 UNANSWERED_MIN = 32
-"""So many are let in unless answers take a second: few say little of how fast a partition is."""
+"""So many are let in unless answers take a second: fewer tell nothing of how fast a partition is."""
 UNANSWERED_MAX = 2_048
 SHARE = 8
 """What each gateway may have beside its part: in time it makes the parts of all the same."""
@@ -50,11 +50,11 @@ class Lane:
     def enter(self, now: float) -> int:
         """Let a command in; return how many are unanswered then, which `answered` wants to know."""
         silent_since = self._silent_since
-        if silent_since is None:
-            self._silent_since = now
-        elif now - max(self._entered_at, silent_since) > FORGET_S:
-            self._silent_since = now
+        forgotten = now - max(self._entered_at, silent_since or 0.0) > FORGET_S
+        if forgotten:
             self.limit = UNANSWERED_MAX
+        if forgotten or silent_since is None:
+            self._silent_since = now
         self._entered_at = now
         self.unanswered += 1
         return self.unanswered
@@ -65,9 +65,11 @@ class Lane:
         self._silent_since = now if self.unanswered else None
         if took < CALM_S:
             limit = max(self.limit + 1, 2 * ahead, UNANSWERED_MIN)
-        else:
+        elif took >= SLOW_S or ahead >= UNANSWERED_MIN:
             fitting = int(ahead * WAIT_S / took) + SHARE
             limit = max(fitting, UNANSWERED_MIN if took < SLOW_S else 1)
+        else:
+            limit = self.limit
         self.limit = min(limit, UNANSWERED_MAX)
 
     def given_up(self) -> None:
