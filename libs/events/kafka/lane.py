@@ -23,7 +23,7 @@ PROBE_S = 0.25
 FORGET_S = 5.0
 """What nobody has asked about for so long is not known any more."""
 UNANSWERED_MIN = 32
-"""So many are let in unless answers take a second: fewer tell nothing of how fast a partition is."""
+"""So many are let in unless answers take a second: fewer tell nothing of a partition."""
 UNANSWERED_MAX = 2_048
 SHARE = 8
 """What each gateway may have beside its part: in time it makes the parts of all the same."""
