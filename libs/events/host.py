@@ -381,6 +381,9 @@ class Host:
             sent = time.monotonic()
             now: datetime = await connection.fetchval("SELECT clock_timestamp()")
             received = time.monotonic()
+        paused = self._clock.jumped
         if self._clock.observe(database_time=now, sent_monotonic=sent, received_monotonic=received):
             self._metrics.clock_jumps.inc()
             log.error("clock.jumped", database_time=now.isoformat(), effect="expiry pauses")
+        elif paused and not self._clock.jumped:
+            log.warning("clock.set_right", database_time=now.isoformat(), effect="expiry goes on")

@@ -48,16 +48,17 @@ class DatabaseClock:
         self._monotonic = monotonic
         self._anchor: _Anchor | None = None
         self._sample: _Anchor | None = None
-        self._jumped_to: _Anchor | None = None
+        self._jumped = False
         self._last: datetime | None = None
 
     @property
     def jumped(self) -> bool:
-        """Say whether the server's clock has jumped and nobody has confirmed it yet.
+        """Say whether the server's clock has jumped and has not been set right again.
 
-        While this holds, `now` goes on from before the jump; expiry must pause.
+        While this holds, `now` goes on from before the jump; expiry must pause. If the new
+        time is the right one, a restart takes it.
         """
-        return self._jumped_to is not None
+        return self._jumped
 
     def observe(
         self, *, database_time: datetime, sent_monotonic: float, received_monotonic: float
@@ -85,20 +86,13 @@ class DatabaseClock:
         expected = self._anchor.at(sample.monotonic)
         gap_s = abs((sample.database_time - expected).total_seconds())
         if gap_s - sample.error_s > JUMP_S:
-            first = self._jumped_to is None
-            self._jumped_to = sample
+            first = not self._jumped
+            self._jumped = True
             return first
-        if self._jumped_to is None and sample.error_s <= self._anchor.error_at(sample.monotonic):
+        self._jumped = False
+        if sample.error_s <= self._anchor.error_at(sample.monotonic):
             self._anchor = sample
         return False
-
-    def confirm(self) -> None:
-        """Accept the server's clock as it is after a jump; `now` follows it from here on.
-
-        After a jump back `now` stands still until the server's clock has caught up.
-        """
-        if self._jumped_to is not None:
-            self._anchor, self._jumped_to = self._jumped_to, None
 
     def latest(self) -> datetime:
         """Return the server's time as its last sample has it, also after a jump, and also back.

@@ -139,43 +139,16 @@ def test_five_seconds_are_no_jump(bench: Bench, gap_s: float) -> None:
     assert not bench.clock.jumped
 
 
-def test_a_jump_stays_until_it_is_confirmed(bench: Bench) -> None:
-    """Samples that agree with the old time again do not end the pause; somebody must look."""
+def test_a_jump_ends_when_the_clock_is_set_right(bench: Bench) -> None:
+    """Nothing was decided by the wrong time, so time goes on as if it had never been."""
     bench.sample(at(60.0))
-    bench.sample(at(0.0))
+    bench.monotonic += 1.0
+    assert not bench.sample(at(61.0))
     assert bench.clock.jumped
-    bench.clock.confirm()
+    bench.sample(at(1.0))
     assert not bench.clock.jumped
-
-
-def test_a_confirmed_jump_forwards_is_followed(bench: Bench) -> None:
-    """After confirmation the newest sample counts."""
-    bench.sample(at(60.0))
-    bench.monotonic += 1.0
-    bench.sample(at(61.5))
-    bench.clock.confirm()
-    bench.monotonic += 1.0
-    assert 62.5 == bench.read()
-    assert not bench.sample(at(62.5))
-
-
-def test_a_confirmed_jump_backwards_lets_time_stand(bench: Bench) -> None:
-    """Time does not go back even then; it goes on when the server has caught up."""
-    bench.monotonic += 1.0
     assert 1.0 == bench.read()
-    bench.sample(at(-60.0))
-    bench.clock.confirm()
-    assert 1.0 == bench.read()
-    bench.monotonic += 61.0
-    assert 1.0 == bench.read()
-    bench.monotonic += 0.5
-    assert 1.5 == bench.read()
-
-
-def test_confirming_nothing_changes_nothing(bench: Bench) -> None:
-    """Without a jump there is nothing to confirm."""
-    bench.clock.confirm()
-    assert 0.0 == bench.read()
+    assert bench.sample(at(60.0)), "the next jump is told again"
 
 
 def test_what_a_slow_answer_may_explain_is_no_jump(bench: Bench) -> None:
