@@ -47,7 +47,8 @@ def _of_clocks() -> Iterator[Alert]:
         hold="0s",
         severity=PAGE,
         summary="The database's clock has jumped, says {{ $labels.job }}",
-        description="By more than 5 s against our own. Expiry is paused until it is set right, or the service restarted.",
+        description="By more than 5 s against our own. Expiry is paused until it is set right "
+        "or the service is restarted.",
         dashboard="ota-datastores",
         labels={"job": "reservation"},
         fires={'ota_clock_jumps_total{job="reservation"}': "0x10 1x40"},
