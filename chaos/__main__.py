@@ -133,6 +133,14 @@ async def _until_told(campaign: Coroutine[Any, Any, Outcome]) -> Outcome | None:
     return None if work.cancelled() else work.result()
 
 
+def _single(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [
+        leaf
+        for each in group.exceptions
+        for leaf in (_single(each) if isinstance(each, BaseExceptionGroup) else [each])
+    ]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a campaign; 0 when everything held, 1 when not, 2 when it could not be run."""
     options = parse(arguments)
@@ -147,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         outcome = asyncio.run(_until_told(run(options, "python -m chaos " + " ".join(arguments))))
     except* NotReady as error:
-        print(*error.exceptions, sep="\n", file=sys.stderr)
+        print(*_single(error), sep="\n", file=sys.stderr)
     finally:
         lock.release()
     if outcome is None:

@@ -32,7 +32,8 @@ READY_TIMEOUT_S = 90.0
 TASK_TIMEOUT_S = 90.0
 CLAIM_TIMEOUT_S = 25.0
 PARTITIONS = 4
-DISKS_MIB = {"postgres": 1_500, "kafka": 1_000, "log": 300}
+# What half an hour writes, several times over; the images are sparse.
+DISKS_MIB = {"postgres": 8_000, "kafka": 4_000, "log": 3_000}
 Say = Callable[[str], None]
 
 

@@ -46,7 +46,7 @@ class Answer:
     @property
     def not_done(self) -> bool:
         """Say whether nothing was carried out and a repeat may be."""
-        return self.status in (429, 503)
+        return self.status in (408, 429, 503)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from ota_checker.identity import command_id
 from ota_checker.model import Hold, Model
 from ota_checker.verdicts import Verdicts
 
-_TRANSIENT = frozenset({401, 403, 429, 503})
+_TRANSIENT = frozenset({401, 403, 408, 429, 503})
 
 
 @dataclass(slots=True)

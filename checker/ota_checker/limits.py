@@ -9,7 +9,7 @@ from ota_checker.calls import Call
 from ota_checker.verdicts import Verdicts
 
 WINDOW_NS = 60 * 1_000_000_000
-_BEFORE_THE_LIMIT = frozenset({401, 405, 429})
+_BEFORE_THE_LIMIT = frozenset({401, 405, 408, 429})
 
 
 @dataclass(slots=True)

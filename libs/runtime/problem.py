@@ -39,6 +39,7 @@ Word = Literal[
     "PAYLOAD_TOO_LARGE",
     "PRODUCT_NOT_FOUND",
     "RATE_LIMIT_EXCEEDED",
+    "REQUEST_TIMEOUT",
     "RESERVATION_CANCELLED",
     "RESERVATION_EXPIRED",
     "RESERVATION_NOT_FOUND",
@@ -98,6 +99,13 @@ _MEANINGS: dict[Word, ErrorMeaning] = {
         "The request cannot be read",
         "The body is not JSON, or a field is missing or of the wrong type.",
         _FIX,
+    ),
+    "REQUEST_TIMEOUT": ErrorMeaning(
+        408,
+        "The request did not arrive in time",
+        "The request's head or body was not complete in time; nothing was done.",
+        "Send it again, with the same Idempotency-Key, on a new connection.",
+        retryable=True,
     ),
     "INVALID_PRODUCT_ID": ErrorMeaning(
         400, "The product id cannot be read", "A product id is a positive whole number.", _FIX

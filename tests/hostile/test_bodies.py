@@ -47,7 +47,7 @@ async def test_a_slow_body_is_ended(
     line = await door.open()
     line.say(with_length(b'{"product_id"', length=40))
     heard = await line.hear()
-    assert (400, "INVALID_REQUEST") == (heard.status, heard.json["code"])
+    assert (408, "REQUEST_TIMEOUT") == (heard.status, heard.json["code"])
     assert "not complete" in heard.json["detail"]
     line.say(b": 106, " + BODY)
     assert b"" == await line.ended()

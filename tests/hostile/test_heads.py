@@ -136,7 +136,7 @@ async def test_a_slow_head_is_ended(world: World) -> None:
             if door.refused("head_too_slow"):
                 break
         heard = await slow.hear()
-        assert (400, "INVALID_REQUEST") == (heard.status, heard.json["code"])
+        assert (408, "REQUEST_TIMEOUT") == (heard.status, heard.json["code"])
         assert "not complete after 0.3 seconds" in heard.json["detail"]
         assert b"" == await in_the_end(slow)
         for line in (idle, silent):
@@ -153,7 +153,7 @@ async def test_a_head_after_a_request_is_timed_as_well(world: World) -> None:
         assert 200 == (await line.hear()).status
         line.say(b"GET /api")
         heard = await line.hear()
-        assert (400, 1.0) == (heard.status, door.refused("head_too_slow"))
+        assert (408, 1.0) == (heard.status, door.refused("head_too_slow"))
 
 
 async def test_a_head_that_breaks_off_harms_nobody(door: Door, logs: Logs) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ota_client.exchange import Answer
 
-RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
+RETRYABLE_STATUSES = frozenset({408, 429, 502, 503, 504})
 """502 is not the API's own: a proxy in between has lost it."""
 
 RETRYABLE_CODES = frozenset({"IDEMPOTENCY_IN_PROGRESS"})

@@ -178,7 +178,7 @@ class Connection(web.RequestHandler):
                 self.transport.abort()
         elif self._head_since is not None and now - self._head_since > bounds.head_s:
             slow = f"The request's head was not complete after {bounds.head_s:g} seconds."
-            self._break_off(Refusal(word="INVALID_REQUEST", detail=slow), "head_too_slow")
+            self._break_off(Refusal(word="REQUEST_TIMEOUT", detail=slow), "head_too_slow")
 
     def evict(self) -> None:
         """Make room: close a connection that is idle, or whose head is not complete."""

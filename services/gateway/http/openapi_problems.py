@@ -41,6 +41,7 @@ _OCCURRENCES: dict[Word, Occurrence] = {
         extra={"limit": 100, "window_seconds": 60, "retry_after": 12},
     ),
     "INVALID_REQUEST": Occurrence(faults=(("quantity", "is missing"),)),
+    "REQUEST_TIMEOUT": Occurrence("The request's head was not complete after 10 seconds."),
     "INVALID_PRODUCT_ID": Occurrence(
         "The product id in the address must be a positive whole number.", "/pricing/rules/none"
     ),

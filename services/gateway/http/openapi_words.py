@@ -12,6 +12,7 @@ OF_ALL: tuple[Word, ...] = (
     "INTERNAL_ERROR",
     "INVALID_REQUEST",  # a key in the address
     "RATE_LIMIT_EXCEEDED",
+    "REQUEST_TIMEOUT",
 )
 OF_CALLERS: tuple[Word, ...] = (
     "API_KEY_REQUIRED",
@@ -35,7 +36,7 @@ def words_of(endpoint: Endpoint, operation: Operation) -> tuple[Word, ...]:
     """Return every word of an endpoint, by status and then in order."""
     words: set[Word] = {*operation.words, *OF_ALL}
     if endpoint.path == HEALTH_PATH:
-        words -= {"INVALID_REQUEST", "RATE_LIMIT_EXCEEDED"}
+        words -= {"INVALID_REQUEST", "RATE_LIMIT_EXCEEDED", "REQUEST_TIMEOUT"}
     if endpoint.public is None:
         words.update(OF_CALLERS)
     if endpoint.permissions:

@@ -30,7 +30,7 @@ BROKEN = Refusal(
     word="INVALID_REQUEST", detail="The body broke off, or its chunks are not well-formed."
 )
 TOO_SLOW = Refusal(
-    word="INVALID_REQUEST", detail=f"The body was not complete after {BODY_TIMEOUT_S:.0f} seconds."
+    word="REQUEST_TIMEOUT", detail=f"The body was not complete after {BODY_TIMEOUT_S:.0f} seconds."
 )
 
 

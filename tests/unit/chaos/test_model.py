@@ -121,3 +121,9 @@ def test_another_body_under_a_key_is_refused(model: Model) -> None:
     assert [] == model.complaints
     model.reused(order(), order("ORD-2"), what="x")
     assert 1 == len(model.complaints)
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_what_never_arrived_was_not_carried_out(status: int) -> None:
+    """The key is free after it."""
+    assert Answer(status=status).not_done

@@ -23,6 +23,7 @@ STATUSES = {
         "TICKET_NOT_FOUND",
     ],
     405: ["METHOD_NOT_ALLOWED"],
+    408: ["REQUEST_TIMEOUT"],
     409: [
         "SOLD_OUT",
         "HOLD_LIMIT_REACHED",
@@ -51,6 +52,7 @@ STATUSES = {
 }
 RETRYABLE = {
     "RATE_LIMIT_EXCEEDED",
+    "REQUEST_TIMEOUT",
     "IDEMPOTENCY_IN_PROGRESS",
     "NOT_EXECUTED",
     "OUTCOME_UNKNOWN",
@@ -59,7 +61,7 @@ RETRYABLE = {
 
 
 def test_the_catalogue_is_the_contracts_section_6() -> None:
-    """Every word with its status, no word more or less."""
+    """Every word with its status, no word more or less; 408 is RFC 9110's."""
     expected = {word: status for status, words in STATUSES.items() for word in words}
     assert expected == {word: meaning.status for word, meaning in CATALOGUE.items()}
     assert set(get_args(Word)) == set(CATALOGUE)
