@@ -149,7 +149,9 @@ class Outbox:
             if not page:
                 return
             acknowledged = await self._publisher.send([self._record(event) for event in page])
-            await self._shorter(acknowledged, len(page))
+            if await self._shorter(acknowledged, len(page)):
+                await self._look()
+                continue
             last = page[-1].position
             assert last is not None
             self._published = last.seq
