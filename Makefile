@@ -112,9 +112,9 @@ power-cut: install ## Cut the power of PostgreSQL and Kafka under load, with the
 	@$(PYTHON) -m chaos.power_cut --kafka
 	@$(PYTHON) -m chaos.power_cut --postgres --mutant
 
-bench-compare: install ## Measure another version and this one in turns: BASE=<commit> ROUNDS=4 CLIENTS=32.
+bench-compare: install ## Measure another version and this one in turns: BASE=<commit> ROUNDS=4 CLIENTS=32 (PATCH=file changes the base).
 	@$(if $(BASE),,echo "BASE=<commit> is missing, as in: make bench-compare BASE=HEAD~1" >&2; exit 2)
-	@$(PYTHON) -m bench.compare $(BASE) --rounds $(or $(ROUNDS),4) --clients $(or $(CLIENTS),32)
+	@$(PYTHON) -m bench.compare $(BASE) --rounds $(or $(ROUNDS),4) --clients $(or $(CLIENTS),32) $(if $(PATCH),--patch $(PATCH))
 
 bench-growth: install ## The same load at 0 to 1,000,000 units sold, with 100,000 open holds, after restarts (GROWTH_MAX=<units>).
 	@$(PYTHON) -m bench.growth --max $(or $(GROWTH_MAX),1000000)

@@ -88,10 +88,15 @@ def ratios(rounds: Sequence[Round], measure: str) -> tuple[float, Spread]:
     return statistics.median(present) / statistics.median(base), spread(pairs)
 
 
+def _file(path: str) -> Path:
+    return Path(path).resolve(strict=True)
+
+
 def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
     parser.add_argument("base", help="the commit to compare with: id, branch, HEAD~3")
+    parser.add_argument("--patch", type=_file, help="change the base by this before it is measured")
     parser.add_argument("--rounds", type=int, default=4, help="pairs of rounds (default 4)")
     parser.add_argument("--clients", type=int, default=32, help="connections (default 32)")
     parser.add_argument("--seconds", type=int, default=6, help="measured in a round (6)")
@@ -110,14 +115,22 @@ def resolve(name: str) -> str:
         raise CompareError(f"{name!r} names no commit of this repository") from error
 
 
-async def checked_out(commit: str, *, screen: Screen) -> Path:
-    """Return a checkout of *commit* with its environment, made now unless it is there."""
+async def checked_out(commit: str, *, patch: Path | None, screen: Screen) -> Path:
+    """Return a checkout of *commit* with its environment, made now unless it is there.
+
+    Raises CompareError for a *patch* that does not fit.
+    """
     folder = FOLDER / commit[:12]
     if not (folder / ".git").exists():
         screen.progress(f"checking out {commit[:12]}")
         FOLDER.mkdir(parents=True, exist_ok=True)
         _git("clone", "--quiet", "--no-checkout", str(CHECKOUT), str(folder))
     _git("-C", str(folder), "checkout", "--quiet", "--detach", "--force", commit)
+    if patch is not None:
+        try:
+            _git("-C", str(folder), "apply", str(patch))
+        except subprocess.CalledProcessError as error:
+            raise CompareError(f"{patch} does not fit {commit[:12]}: {error.stderr}") from error
     screen.progress(f"installing {commit[:12]}")
     await run_tool(
         *("make", "--no-print-directory", "install"),
@@ -132,9 +145,10 @@ async def compare(*, given: argparse.Namespace, screen: Screen) -> bool:
     """Measure, show and keep; return whether all answers were right."""
     commit = resolve(given.base)
     at, present = datetime.now(UTC), facts.commit()
-    folder = await checked_out(commit, screen=screen)
+    folder = await checked_out(commit, patch=given.patch, screen=screen)
     tree = f"{(present['id'] or '?')[:12]}{' with changes' if present['changed_files'] else ''}"
-    title = f"base {commit[:12]}, present {tree}, {given.clients} connections"
+    changed = f" with {given.patch.name}" if given.patch is not None else ""
+    title = f"base {commit[:12]}{changed}, present {tree}, {given.clients} connections"
     screen.line(f"{title}, {given.seconds} s a round")
     sides = {
         BASE: OwnStack(checkout=folder, environment=own_settings(data_dir="var")),
@@ -152,6 +166,7 @@ async def compare(*, given: argparse.Namespace, screen: Screen) -> bool:
         "kind": "compare",
         "started_at": at.isoformat(timespec="seconds"),
         "base": commit,
+        "patch": given.patch.name if given.patch is not None else None,
         "commit": present,
         "machine": facts.machine(),
         "clients": given.clients,
