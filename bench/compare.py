@@ -89,7 +89,10 @@ def ratios(rounds: Sequence[Round], measure: str) -> tuple[float, Spread]:
 
 
 def _file(path: str) -> Path:
-    return Path(path).resolve(strict=True)
+    found = Path(path).resolve()
+    if not found.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {path}")
+    return found
 
 
 def arguments() -> argparse.Namespace:
