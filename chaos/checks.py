@@ -223,18 +223,29 @@ async def _reserve_and_cancel(caller: Caller, partner: Partner, url: str, produc
     return "" if freed.status == 204 else f"cancel: {freed.status} {freed.word}"
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A process could have run for *waited_s* before *at_ns* and had no processor."""
+
+    name: str
+    at_ns: int
+    waited_s: float
+
+
 def slow_answers(
     slow: Sequence[Mapping[str, Any]],
     *,
     gateways: Mapping[str, str],
     faults: Sequence[Mapping[str, Any]],
     lags: Sequence[tuple[int, float]],
+    waits: Sequence[Wait] = (),
     answers: int,
 ) -> Finding:
     """No answer takes 2 s but those that a killed, stopped or blocked gateway held.
 
     *lags* are of the harness itself (when, how long): on a machine that is short of processors the
-    load and the proxy are late themselves, and that is no time of the gateway's.
+    load and the proxy are late themselves, and that is no time of the gateway's. Neither is the
+    time in which the gateway waited for a processor.
     """
     wrong, excused = [], Counter[str]()
     for each in slow:
@@ -249,9 +260,14 @@ def slow_answers(
         own_s = sum(
             sorted((x for at, x in lags if begin <= at <= end + SECOND_NS), reverse=True)[:4]
         )
-        starved = each["took_s"] - own_s < SLOW_S
+        late = each["took_s"] - own_s < SLOW_S
+        waited_s = sum(
+            x.waited_s for x in waits if x.name == name and begin <= x.at_ns <= end + SECOND_NS // 4
+        )
+        starved = each["took_s"] - own_s - waited_s < SLOW_S
         excused["of a hurt gateway"] += held
-        excused["by the harness's own lag"] += starved and not held
+        excused["by the harness's own lag"] += late and not held
+        excused["by a gateway without a processor"] += starved and not late and not held
         if not held and not starved:
             wrong.append(
                 f"{each['op']} {each['status']} took {each['took_s']} s (limit {SLOW_S:g} s) at "

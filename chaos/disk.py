@@ -15,6 +15,7 @@ from pathlib import Path
 MOUNT_OPTIONS = "loop,commit=300,noatime"
 TOOLS = ("mkfs.ext4", "mount", "umount", "fallocate")
 COMMAND_TIMEOUT_S = 120
+FILLER = "filler"
 
 
 def can_have_disks() -> bool:
@@ -59,14 +60,18 @@ class Disk:
         return cut
 
     def put_back(self, cut: Path) -> None:
-        """Go on from a copy: what was written after it is gone."""
+        """Go on from a copy: what was written after it is gone.
+
+        The end of a full disk may be among it; that is ours, and is done again.
+        """
         self.unmount()
         cut.replace(self.image)
         self.mount()
+        (self.place / FILLER).unlink(missing_ok=True)
 
     def fill(self) -> Path:
         """Take all space that is left; returns the file that has it."""
-        filler = self.place / "filler"
+        filler = self.place / FILLER
         free = os.statvfs(self.place)
         blocks = free.f_bavail * free.f_frsize
         while blocks > 4096:

@@ -21,6 +21,7 @@ from typing import Any
 
 import asyncpg
 
+from chaos.checks import Wait
 from chaos.disk import Disk
 from chaos.layout import DECIDERS, HOST, SEEDS, SERVICES, Instance, Layout
 from chaos.rules import Rule
@@ -32,6 +33,7 @@ READY_TIMEOUT_S = 90.0
 TASK_TIMEOUT_S = 90.0
 CLAIM_TIMEOUT_S = 25.0
 PARTITIONS = 4
+WAITS_PAUSE_S = 0.25
 # What half an hour writes, several times over; the images are sparse.
 DISKS_MIB = {"postgres": 8_000, "kafka": 4_000, "log": 3_000}
 Say = Callable[[str], None]
@@ -51,6 +53,7 @@ class Ground:
     root: bool
     lost: Counter[str] = field(default_factory=Counter)
     lags: list[tuple[int, float]] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
     orders: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
     _proxy: asyncio.subprocess.Process | None = None
     _claims: dict[str, asyncio.Lock] = field(default_factory=dict)
@@ -161,6 +164,7 @@ class Ground:
             self._tasks.append(group.create_task(watched.keep(), name=f"keep {name}"))
         lines = await self._start_proxy()
         self._tasks.append(group.create_task(self._hear_proxy(lines), name="proxy"))
+        self._tasks.append(group.create_task(self._see_waits(), name="waits"))
         say("PostgreSQL and Kafka start")
         for name in ("postgres", "kafka"):
             self.processes[name].wanted = True
@@ -210,6 +214,21 @@ class Ground:
                 self.lags.append((event["at_ns"], event["lag_s"]))
             elif event["event"] == "lost":
                 self.lost[event["what"]] += 1
+
+    async def _see_waits(self) -> None:
+        """Keep how long each gateway could have run and had no processor, by the kernel's count."""
+        before: dict[tuple[str, int], int] = {}
+        while True:
+            for each in self.instances("gateway"):
+                pid = self.processes[each.name].pid
+                with suppress(OSError, IndexError):
+                    # The main thread's: time on a processor, time in the queue for one, slices.
+                    text = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii")
+                    waited_ns = int(text.split()[1])
+                    new_ns = waited_ns - before.get((each.name, pid or 0), waited_ns)
+                    before[(each.name, pid or 0)] = waited_ns
+                    self.waits.append(Wait(each.name, time.monotonic_ns(), new_ns / 1e9))
+            await asyncio.sleep(WAITS_PAUSE_S)
 
     async def stop(self) -> None:
         """End everything that was started."""

@@ -154,6 +154,7 @@ async def judge(campaign: Campaign, *, recovered: tuple[float | None, str]) -> l
             gateways=names,
             faults=[each.plain() for each in campaign.injected],
             lags=_lags(campaign),
+            waits=ground.waits,
             answers=campaign.seconds[-1]["sent"],
         )
     )

@@ -60,6 +60,7 @@ def topic_manifest(topic: Topic) -> Manifest:
                 "max.message.bytes": topic.message_bytes_max,
                 "message.timestamp.type": "LogAppendTime",
                 "min.insync.replicas": 2,
+                **({"flush.messages": 1} if topic.flushed else {}),
             },
         },
     }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -24,12 +24,14 @@ from libs.events import codec
 from libs.events.contracts.platform import HeadAnchored
 from libs.events.envelope import Envelope, Position
 from libs.events.hashing import anchor_text
-from libs.events.ports import Head, NotSent, Outgoing, Publisher
+from libs.events.ports import Head, Outgoing, Publisher
 from libs.events.topics import ANCHORS
 
 log = structlog.get_logger()
 
 POLL_S = 1.0
+AGAIN = 10
+"""So many stored anchors of a partition are published again by a new owner."""
 KEY_ID_LENGTH = 12
 
 
@@ -69,6 +71,10 @@ class AnchorTable(Protocol):
         """Store an anchor; return it, or the one that its head has already."""
         ...
 
+    async def latest(self, *, partition: int, limit: int) -> Sequence[HeadAnchored]:
+        """Return the anchors of a partition that were stored last, in order."""
+        ...
+
 
 class Anchors:
     """Anchors the heads of a service's partitions when they have moved."""
@@ -101,6 +107,7 @@ class Anchors:
         self._interval_s = interval_s
         self._every_events = every_events
         self._last: dict[int, tuple[Position, float]] = {}
+        self._unsent: dict[tuple[int, int, int], HeadAnchored] = {}
 
     async def run(self) -> None:
         """Anchor what is due, each second, until cancelled."""
@@ -110,19 +117,28 @@ class Anchors:
             await asyncio.sleep(POLL_S)
 
     async def anchor_due(self) -> None:
-        """Anchor the heads that are due now: store each, then publish it."""
+        """Anchor the heads that are due now: store each, then publish what is stored."""
         for head in self._heads():
             if head.seq == 0 or not self._due(head):
                 continue
+            if head.partition not in self._last:
+                # Whoever was the owner before may have died with some that were not published.
+                for each in await self._table.latest(partition=head.partition, limit=AGAIN):
+                    self._to_send(each)
             made = self._signer.sign(head, service=self._service, anchored_at=self._now())
-            anchor = await self._table.keep(made)
+            self._to_send(await self._table.keep(made))
+            self._last[head.partition] = (head.position, self._monotonic())
+        for place, anchor in list(self._unsent.items()):
             try:
                 for acknowledged in await self._publisher.send([self._record(anchor)]):
                     await acknowledged
-            except NotSent as error:  # it is due again at the next look
-                log.warning("anchors.not_sent", partition=head.partition, error=str(error))
-                continue
-            self._last[head.partition] = (head.position, self._monotonic())
+            except Exception as error:  # the driver's own errors: all mean "not published"
+                log.warning("anchors.not_sent", partition=anchor.partition, error=repr(error))
+                break
+            del self._unsent[place]
+
+    def _to_send(self, anchor: HeadAnchored) -> None:
+        self._unsent[(anchor.partition, anchor.generation, anchor.seq)] = anchor
 
     def _due(self, head: Head) -> bool:
         last = self._last.get(head.partition)

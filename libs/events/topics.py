@@ -24,6 +24,8 @@ class Topic:
 
     *poison* says what happens to a record that can't be read or decided: it is
     parked in the dead letters, it halts its partition, or it is dropped and counted.
+    *flushed*: the broker acknowledges a record when it is on its disk, since nobody sends it
+    again if a power cut takes it; for topics with few records.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Topic:
     poison: Literal["park", "halt", "drop"]
     purpose: str
     message_bytes_max: int = 1_048_576
+    flushed: bool = False
 
 
 INVENTORY_COMMANDS = Topic(
@@ -98,6 +101,7 @@ DEAD_LETTERS = Topic(
     retention_ms=30 * 24 * _HOUR_MS,
     poison="drop",
     purpose="Records that could not be read or decided, as they came.",
+    flushed=True,
 )
 
 ANCHORS = Topic(
@@ -107,6 +111,7 @@ ANCHORS = Topic(
     retention_ms=10 * 365 * 24 * _HOUR_MS,
     poison="drop",
     purpose="Heads of the logs as they were, signed.",
+    flushed=True,
 )
 
 ALL: tuple[Topic, ...] = (

@@ -46,5 +46,6 @@ def _new(topic: Topic) -> NewTopic:
             "retention.ms": str(topic.retention_ms),
             "max.message.bytes": str(topic.message_bytes_max),
             "message.timestamp.type": "LogAppendTime",
+            **({"flush.messages": "1"} if topic.flushed else {}),
         },
     )

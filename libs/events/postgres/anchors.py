@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 import asyncpg
 
 from libs.events.contracts.platform import HeadAnchored
 from libs.runtime.postgres import acquire
+
+_SELECT = "SELECT partition, generation, seq, hash, anchored_at, key_id, signature FROM anchor"
 
 
 class PostgresAnchorTable:
@@ -42,13 +45,25 @@ class PostgresAnchorTable:
                 base64.urlsafe_b64decode(anchor.signature + "=="),
             )
             row = await connection.fetchrow(
-                "SELECT partition, generation, seq, hash, anchored_at, key_id, signature"
-                " FROM anchor WHERE partition = $1 AND generation = $2 AND seq = $3",
+                f"{_SELECT} WHERE partition = $1 AND generation = $2 AND seq = $3",
                 anchor.partition,
                 anchor.generation,
                 anchor.seq,
             )
         assert row is not None, "anchors are never deleted"
+        return self._anchor(row)
+
+    async def latest(self, *, partition: int, limit: int) -> Sequence[HeadAnchored]:
+        """See the port."""
+        async with acquire(self._pool) as connection:
+            rows = await connection.fetch(
+                f"{_SELECT} WHERE partition = $1 ORDER BY generation DESC, seq DESC LIMIT $2",
+                partition,
+                limit,
+            )
+        return [self._anchor(row) for row in reversed(rows)]
+
+    def _anchor(self, row: asyncpg.Record) -> HeadAnchored:
         signature = base64.urlsafe_b64encode(row["signature"]).rstrip(b"=").decode()
         return HeadAnchored(
             **{**row, "hash": row["hash"].hex(), "signature": signature}, service=self._service

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from chaos.checks import Finding, slow_answers
+from chaos.checks import Finding, Wait, slow_answers
 from chaos.counters import WANTED, Sums, sometimes
 from chaos.history import kept
 
@@ -26,9 +26,13 @@ def fault(*targets: str, at: int, healed: int) -> dict[str, object]:
     return {"targets": list(targets), "at_ns": at * SECOND, "healed_ns": healed * SECOND}
 
 
-def slow(*faults: dict[str, object], lags: tuple[tuple[int, float], ...] = ()) -> Finding:
+def slow(
+    *faults: dict[str, object],
+    lags: tuple[tuple[int, float], ...] = (),
+    waits: tuple[Wait, ...] = (),
+) -> Finding:
     """Judge the one slow answer."""
-    return slow_answers([SLOW], gateways=GATEWAYS, faults=faults, lags=lags, answers=5)
+    return slow_answers([SLOW], gateways=GATEWAYS, faults=faults, lags=lags, waits=waits, answers=5)
 
 
 def test_a_slow_answer_is_a_finding() -> None:
@@ -51,6 +55,16 @@ def test_the_harness_does_not_count_its_own_lag() -> None:
     assert slow(lags=((11 * SECOND, 0.6), (12 * SECOND, 0.5))).passed
     assert not slow(lags=((11 * SECOND, 0.6), (12 * SECOND, 0.3))).passed
     assert not slow(lags=((2 * SECOND, 5.0), (20 * SECOND, 5.0))).passed
+
+
+def test_a_gateway_without_a_processor_is_not_late_itself() -> None:
+    """What the kernel counts of just this gateway and just this time is taken off."""
+    here = tuple(Wait("gateway-1", (10 + each) * SECOND, 0.4) for each in range(1, 4))
+    assert slow(waits=here).passed
+    assert not slow(waits=here[:2]).passed
+    assert not slow(waits=tuple(Wait("gateway-2", x.at_ns, x.waited_s) for x in here)).passed
+    assert not slow(waits=(Wait("gateway-1", 9 * SECOND, 5.0),)).passed
+    assert not slow(waits=(Wait("gateway-1", 14 * SECOND, 5.0),)).passed
 
 
 def test_nothing_looked_at_is_not_passed() -> None:

@@ -35,6 +35,10 @@ class Table:
         """See `AnchorTable`."""
         return self.rows.setdefault((anchor.partition, anchor.generation, anchor.seq), anchor)
 
+    async def latest(self, *, partition: int, limit: int) -> list[HeadAnchored]:
+        """See `AnchorTable`."""
+        return [row for place, row in sorted(self.rows.items()) if place[0] == partition][-limit:]
+
 
 class Publisher:
     """Keeps what was sent; sends nothing while *away*."""
@@ -137,3 +141,30 @@ async def test_what_could_not_be_published_is_published_later_as_it_was_stored()
     restarted = Service(table=service.table)
     assert [10] == await restarted.at(seq=10, seconds=5)
     assert service.publisher.sent == restarted.publisher.sent
+
+
+async def test_nothing_that_was_stored_stays_unpublished() -> None:
+    """The head has moved on meanwhile, and its owner may have died before it could publish."""
+    service = Service()
+    service.publisher.away = True
+    assert [] == await service.at(seq=10, seconds=0)
+    assert [] == await service.at(seq=20, seconds=60)
+    service.publisher.away = False
+    assert [10, 20] == await service.at(seq=21, seconds=61)
+    service.publisher.away = True
+    await service.at(seq=30, seconds=200)
+    successor = Service(table=service.table)
+    assert [10, 20, 30, 31] == await successor.at(seq=31, seconds=201)
+
+
+async def test_an_answer_that_never_comes_is_no_publication() -> None:
+    """Whatever the driver raises: the anchor is sent again."""
+    service = Service()
+
+    async def unanswered(records: Sequence[Outgoing]) -> Sequence[Awaitable[object]]:
+        raise ConnectionError
+
+    send, service.publisher.send = service.publisher.send, unanswered  # type: ignore[method-assign]
+    assert [] == await service.at(seq=10, seconds=0)
+    service.publisher.send = send  # type: ignore[method-assign]
+    assert [10] == await service.at(seq=10, seconds=1)
