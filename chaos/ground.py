@@ -43,6 +43,12 @@ class Skipped(Exception):
     """A fault is left out; the message says why."""
 
 
+def _waited_ns(pid: int | None) -> int:
+    """Return how long a main thread has waited for a processor; raises OSError if it is gone."""
+    words = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii").split()
+    return int(words[1])  # time on a processor, time in the queue for one, slices
+
+
 @dataclass(slots=True, kw_only=True)
 class Ground:
     """A stack that runs; enter `running_ground`."""
@@ -221,10 +227,8 @@ class Ground:
         while True:
             for each in self.instances("gateway"):
                 pid = self.processes[each.name].pid
-                with suppress(OSError, IndexError):
-                    # The main thread's: time on a processor, time in the queue for one, slices.
-                    text = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii")
-                    waited_ns = int(text.split()[1])
+                with suppress(OSError):
+                    waited_ns = _waited_ns(pid)
                     new_ns = waited_ns - before.get((each.name, pid or 0), waited_ns)
                     before[(each.name, pid or 0)] = waited_ns
                     self.waits.append(Wait(each.name, time.monotonic_ns(), new_ns / 1e9))
