@@ -120,7 +120,7 @@ class Anchors:
                 for acknowledged in await self._publisher.send([self._record(anchor)]):
                     await acknowledged
             except NotSent as error:  # it is due again at the next look
-                log.warning("anchors.not_sent", partition=head.partition, error=str(error))
+                log.warning("anchors.not_sent", partition=head.partition, reason=str(error))
                 continue
             self._last[head.partition] = (head.position, self._monotonic())
 
