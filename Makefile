@@ -26,7 +26,7 @@ down: install ## Stop what `make up` started; the data stays.
 status: install ## Show every process with its address and state (FORMAT=json for programs).
 	@$(LAUNCHER) status
 
-logs: install ## Follow all logs (SERVICE=gateway for one, FOLLOW=0 to print the end and return).
+logs: install ## Follow all logs: SERVICE=gateway for one, LEVEL=warning, TRACE=<id>, GREP=<text> (FOLLOW=0 returns, FORMAT=json as they are).
 	@$(LAUNCHER) logs
 
 roll: install ## Restart every process of all services (SERVICE=gateway for one) without a request lost.

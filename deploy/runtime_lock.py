@@ -6,6 +6,7 @@ and `pip install --require-hashes` cannot choose; so the part is followed along 
 Standard library only, because it runs before anything is installed.
 
     python deploy/runtime_lock.py pyproject.toml requirements.lock            what the services need
+    python deploy/runtime_lock.py --extras otel pyproject.toml requirements.lock          and extras
     python deploy/runtime_lock.py --only hatchling,... pyproject.toml requirements.lock
 """
 
@@ -15,6 +16,7 @@ import argparse
 import re
 import sys
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +65,16 @@ def needed(*, entries: dict[str, Entry], roots: set[str]) -> set[str]:
     return found
 
 
-def runtime_roots(*, pyproject: str) -> set[str]:
-    """Return the packages that pyproject.toml names as dependencies of the services themselves."""
-    requirements = tomllib.loads(pyproject)["project"]["dependencies"]
+def runtime_roots(*, pyproject: str, extras: Collection[str] = ()) -> set[str]:
+    """Return the packages that pyproject.toml names as dependencies of services and *extras*.
+
+    Raises LockError on an extra that there is not.
+    """
+    project = tomllib.loads(pyproject)["project"]
+    optional = project.get("optional-dependencies", {})
+    if missing := set(extras) - optional.keys():
+        raise LockError(f"pyproject.toml has no extra {', '.join(sorted(missing))}")
+    requirements = [*project["dependencies"], *(each for name in extras for each in optional[name])]
     return {canonical(re.split(r"[^A-Za-z0-9_.-]", each, maxsplit=1)[0]) for each in requirements}
 
 
@@ -73,16 +82,20 @@ def main() -> int:
     """Print the part of the lock."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="roots between commas, in place of the services' needs")
+    parser.add_argument("--extras", default="", help="extras between commas, beside those needs")
     parser.add_argument("pyproject", type=Path)
     parser.add_argument("lock", type=Path)
     given = parser.parse_args()
     entries = parse(lock=given.lock.read_text(encoding="utf-8"))
-    roots = (
-        set(map(canonical, given.only.split(",")))
-        if given.only
-        else runtime_roots(pyproject=given.pyproject.read_text(encoding="utf-8"))
-    )
     try:
+        roots = (
+            set(map(canonical, given.only.split(",")))
+            if given.only
+            else runtime_roots(
+                pyproject=given.pyproject.read_text(encoding="utf-8"),
+                extras=list(filter(None, given.extras.split(","))),
+            )
+        )
         chosen = needed(entries=entries, roots=roots)
     except LockError as error:
         print(error, file=sys.stderr)

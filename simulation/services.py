@@ -54,7 +54,7 @@ class Counting:
     def stock(self, pool: Pool) -> None:
         """The ledger's model has its own figures."""
 
-    def conflict(self) -> None:
+    def conflict(self, found: object) -> None:
         """The event itself is checked."""
 
     def expired(self, delay_s: float) -> None:

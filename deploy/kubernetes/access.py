@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from libs.events.topics import (
+    ALL,
     ANCHORS,
     DEAD_LETTERS,
     GATEWAY_REPLIES,
@@ -61,4 +62,6 @@ ACCESS: Final[Mapping[str, Access]] = {
     "fulfillment": _decider(FulfillmentBehaviour),
     # ota-admin and the loading of a catalogue: they command as a gateway does.
     "operator": Access((GATEWAY_REPLIES, INVENTORY_AVAILABILITY, DEAD_LETTERS), COMMANDS),
+    # ota-verify exports all topics, and changes nothing.
+    "verifier": Access(ALL, ()),
 }

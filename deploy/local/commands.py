@@ -179,12 +179,17 @@ def status(stack: Stack) -> int:
 
 def show_logs(stack: Stack) -> int:
     """Print the end of the logs and, on a terminal, what is added; SERVICE=name for one, FOLLOW=0
-    to stop there.
+    to stop there, LEVEL=warning, TRACE=id, GREP=text for what is wanted, FORMAT=json unchanged.
     """
     follow = os.environ.get("FOLLOW", "1" if sys.stdout.isatty() else "0") != "0"
     names = logs.choose(log_dir=stack.settings.log_dir, wanted=os.environ.get("SERVICE", ""))
     with suppress(KeyboardInterrupt):
-        logs.show(log_dir=stack.settings.log_dir, names=names, follow=follow)
+        logs.show(
+            log_dir=stack.settings.log_dir,
+            names=names,
+            follow=follow,
+            wish=logs.wish_of(os.environ),
+        )
     return 0
 
 

@@ -15,6 +15,7 @@ from deploy.monitoring.alert import Alert
 from deploy.monitoring.alerts import symptom_alerts
 from deploy.monitoring.dashboards import dashboards
 from deploy.monitoring.indicators import indicator_rules
+from deploy.monitoring.log_page import logs_page
 from deploy.monitoring.objectives import burn_alerts, recording_rules
 from deploy.monitoring.servers import (
     CONTAINER_TARGETS,
@@ -29,6 +30,7 @@ CHECKOUT: Final = Path(__file__).parents[2]
 PROMETHEUS: Final = CHECKOUT / "deploy" / "prometheus"
 GRAFANA: Final = CHECKOUT / "deploy" / "grafana" / "dashboards"
 METRICS: Final = CHECKOUT / "docs" / "metrics.md"
+LOGS: Final = CHECKOUT / "docs" / "logs.md"
 ALERTS: Final = PROMETHEUS / "alerts.yml"
 RECORDING: Final = PROMETHEUS / "recording.yml"
 ALERT_TESTS: Final = PROMETHEUS / "tests" / "alerts.yml"
@@ -77,6 +79,7 @@ def generated() -> dict[Path, str]:
         PROMETHEUS / "targets.json": targets_file(CONTAINER_TARGETS),
         PROMETHEUS / "alertmanager.yml": _NOTE + alertmanager_config(receiver="http://alerts:9096"),
         METRICS: metrics_page(),
+        LOGS: logs_page(),
         **{
             GRAFANA / f"{each['uid']}.json": json.dumps(each, indent=1) + "\n"
             for each in dashboards()

@@ -133,7 +133,7 @@ class Anchors:
                 for acknowledged in await self._publisher.send([self._record(anchor)]):
                     await acknowledged
             except Exception as error:  # the driver's own errors: all mean "not published"
-                log.warning("anchors.not_sent", partition=anchor.partition, error=repr(error))
+                log.warning("anchors.not_sent", partition=anchor.partition, reason=repr(error))
                 break
             del self._unsent[place]
 

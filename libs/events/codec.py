@@ -95,6 +95,25 @@ def record_id(headers: Iterable[tuple[str, bytes]]) -> str:
     return next((value.decode(errors="replace") for name, value in headers if name == "ce_id"), "")
 
 
+_NAMED_IN_LOGS = {
+    "ce_id": "message_id",
+    "ce_correlationid": "correlation_id",
+    "ce_causationid": "causation_id",
+    "ce_partnerid": "partner_id",
+    "ce_requestid": "request_id",
+}
+_LOGGED_LENGTH_MAX = 128
+
+
+def ids_of(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """Return by which ids a log line names a record, as far as it has them, whatever its bytes."""
+    found = {name: value.decode(errors="replace") for name, value in headers if value}
+    ids = {word: found[name] for name, word in _NAMED_IN_LOGS.items() if name in found}
+    if "traceparent" in found:
+        ids["trace_id"] = found["traceparent"][3:35]
+    return {word: text[:_LOGGED_LENGTH_MAX] for word, text in ids.items()}
+
+
 def decode(
     headers: Sequence[tuple[str, bytes]],
     value: bytes | None,

@@ -39,7 +39,7 @@ class Dispatch:
         try:
             acknowledged = await self._publisher.send(records)
         except NotSent as error:  # askers learn by trying again, the outbox sends events again
-            log.warning("dispatch.not_sent", partition=self._partition, error=str(error))
+            log.warning("dispatch.not_sent", partition=self._partition, reason=str(error))
             acknowledged = ()
         if stage.rows:
             self._outbox.sent(stage.rows[-1].seq, acknowledged)

@@ -28,7 +28,7 @@ from libs.events.behaviour import Behaviour
 from libs.events.kafka.admin import ensure_topics
 from libs.events.kafka.feed import KafkaFeeds
 from libs.events.kafka.publisher import KafkaPublisher
-from libs.events.measures import Measures
+from libs.events.measures import Measures, trace_batch
 from libs.events.messages import EVENTS
 from libs.events.ports import FeedLost, Fenced, Halted
 from libs.events.postgres.anchors import PostgresAnchorTable
@@ -45,6 +45,7 @@ from libs.runtime.ops import OpsServer, public_keys
 from libs.runtime.postgres import acquire, create_pool
 from libs.runtime.steps import Steps, Throttle
 from libs.runtime.supervise import keep_running, spawn
+from libs.runtime.tracing import start_tracing
 
 log = structlog.get_logger()
 
@@ -149,6 +150,10 @@ class Host:
         self._signer = AnchorSigner(settings.anchor_signing_key)
         self._stack = contextlib.AsyncExitStack()
         self._pools: dict[str, asyncpg.Pool[asyncpg.Record]] = {}
+        tracing = start_tracing(service=service, version=VERSION)
+        self._traced = None if tracing is None else partial(trace_batch, tracing)
+        if tracing is not None:
+            self._stack.callback(tracing.close)
         self.publisher = KafkaPublisher(
             bootstrap=settings.kafka_bootstrap,
             client_id=service,
@@ -302,6 +307,7 @@ class Host:
             monotonic=time.monotonic,
             owned=partial(self._owned, partition),
             throttle=self._throttle(),
+            traced=self._traced,
         )
         self._loops[partition] = loop
         pending = self._metrics.outbox_pending.labels(str(partition))
@@ -317,7 +323,9 @@ class Host:
         except* Halted as halted:
             state.set(PartitionState.HALTED)
             self._halted_at[partition] = time.monotonic()
-            log.error("partition.halted", partition=partition, reason=str(halted.exceptions[0]))
+            (why, *_) = halted.exceptions
+            about = why.about if isinstance(why, Halted) else {}
+            log.error("partition.halted", partition=partition, reason=str(why), **about)
             raise
         except* FeedLost as lost:
             log.error("partition.feed_lost", partition=partition, reason=str(lost.exceptions[0]))

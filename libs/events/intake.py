@@ -136,7 +136,10 @@ class Intake:
                 message = self._read(record, parks=not events)
             except Unreadable as error:
                 if events:
-                    raise Halted(f"{topic.name} offset {record.offset}: {error}") from error
+                    raise Halted(
+                        f"{topic.name} offset {record.offset}: {error}",
+                        about=codec.ids_of(record.headers),
+                    ) from error
                 await self.park(topic.name, record.headers, record.value, str(error))
                 continue
             if events and (position := message.position) is not None:
@@ -229,7 +232,13 @@ class Intake:
         for acknowledged in await self._publisher.send([record]):
             await acknowledged
         self._watch.parked(topic)
-        log.error("message.parked", topic=topic, partition=self._partition, reason=reason)
+        log.error(
+            "message.parked",
+            topic=topic,
+            partition=self._partition,
+            reason=reason,
+            **codec.ids_of(headers),
+        )
 
 
 def _position(event: Envelope) -> Position:

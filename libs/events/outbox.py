@@ -101,7 +101,7 @@ class Outbox:
                 try:
                     failed = await self._shorter(acknowledged, events) or failed
                 except Exception as error:  # the driver's own errors: all mean "not published"
-                    log.warning("outbox.send_failed", topic=self._topic, error=repr(error))
+                    log.warning("outbox.send_failed", topic=self._topic, reason=repr(error))
                     failed = True
                 if not failed:
                     self._published = last_seq
@@ -138,7 +138,7 @@ class Outbox:
                 await self._publish_again()
                 return
             except Exception as error:
-                log.warning("outbox.retry_failed", topic=self._topic, error=repr(error))
+                log.warning("outbox.retry_failed", topic=self._topic, reason=repr(error))
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, RETRY_S_MAX)
 

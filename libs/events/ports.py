@@ -33,7 +33,14 @@ class NotSent(Exception):
 
 
 class Halted(Exception):
-    """An event of another service can't be read or applied: never skip it, alarm."""
+    """An event of another service can't be read or applied: never skip it, alarm.
+
+    *about* are the ids by which a log line names what it was.
+    """
+
+    def __init__(self, reason: str, *, about: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.about = dict(about or {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,10 +98,12 @@ class PartitionLoop:
         monotonic: Callable[[], float],
         owned: Callable[[], None],
         throttle: Callable[[int], Awaitable[None]] | None = None,
+        traced: Callable[[Sequence[Envelope], float], None] | None = None,
     ) -> None:
         """*step* is told the named steps of a batch, *owned* when the partition is served.
 
-        *throttle* is a test's; see `Intake`.
+        *throttle* is a test's; see `Intake`. *traced* gets each batch that is committed, and
+        how long it took.
         """
         self._partition = partition
         self._behaviour = behaviour
@@ -112,6 +114,7 @@ class PartitionLoop:
         self._step = step
         self._monotonic = monotonic
         self._owned = owned
+        self._traced = traced
         self._recent = RecentAnswers()
         self._waiting: Mapping[str, int] = {}
         self._intake = Intake(
@@ -189,7 +192,6 @@ class PartitionLoop:
         self._owned()
         log.info(
             "partition.owned",
-            service=self._behaviour.source,
             partition=self._partition,
             epoch=head.epoch,
             seq=head.seq,
@@ -247,6 +249,7 @@ class PartitionLoop:
         )
 
     async def _process(self, messages: list[Envelope], now: datetime) -> None:
+        began = self._monotonic()
         self.state.release()
         if messages:
             messages[:0] = await self._behaviour.prepare(self.state, messages)
@@ -266,6 +269,8 @@ class PartitionLoop:
                 replayed=stage.replayed,
             )
             await self._dispatch.publish(stage, self.head)
+        if self._traced is not None:
+            self._traced(messages, self._monotonic() - began)
         if stage.changes:
             self._step(f"{self._behaviour.source}.published")
 
@@ -283,9 +288,10 @@ class PartitionLoop:
                 stage.decide_all(messages, now)
             except Undecidable as error:
                 poison = error.message
+                headers, value = codec.encode(poison)
                 if not is_request(poison):
-                    raise Halted(str(error)) from error
-                await self._intake.park(_topic_of(poison), *codec.encode(poison), str(error))
+                    raise Halted(str(error), about=codec.ids_of(headers)) from error
+                await self._intake.park(_topic_of(poison), headers, value, str(error))
                 messages.remove(poison)
                 continue
             return stage

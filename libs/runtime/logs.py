@@ -12,6 +12,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Literal, TextIO, cast
 
 import structlog
@@ -71,6 +72,8 @@ _API_KEY = re.compile(r"(otak_[0-9a-z]{8}_)[0-9A-Za-z]+")
 _LONG_SECRET = re.compile(r"[A-Za-z0-9]{43,}")
 _BEARER = re.compile(r"(?i)(bearer)\s+\S+")
 _DSN_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s@]*@")
+_PHONE = re.compile(r"\+[1-9][\d ()-]{5,18}\d")
+_CONFIRMATION = re.compile(r"(CONF-)[0-9A-Z]+")
 _EMAIL = re.compile(r"[^\s@<>()\"',;:=]+@[^\s@<>()\"',;:=]+")
 
 
@@ -103,7 +106,7 @@ def _safe_value(value: object, depth: int) -> object:
 
 
 def scrub(text: str) -> str:
-    """Return *text* without what looks like a key, a token, a password or an e-mail address."""
+    """Return *text* without what looks like a key, a token, a password or a customer's data."""
     if "@" in text:
         text = _DSN_PASSWORD.sub(rf"\1:{REDACTED}@", text)
         text = _EMAIL.sub(REDACTED, text)
@@ -113,6 +116,10 @@ def scrub(text: str) -> str:
         text = _SEEDED_KEY.sub(REDACTED, text)
     if "earer" in text or "EARER" in text:
         text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    if "+" in text:
+        text = _PHONE.sub(REDACTED, text)
+    if "CONF-" in text:
+        text = _CONFIRMATION.sub(rf"\1{REDACTED}", text)
     if len(text) >= 43:
         text = _LONG_SECRET.sub(REDACTED, text)
     return text
@@ -128,8 +135,9 @@ class _Patient:
     Lines that could not be written are counted, and told of once writing works again.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, identity: Mapping[str, str]) -> None:
         self._stream = stream
+        self._identity = identity
         self._lost = 0
 
     def write(self, text: str) -> int:
@@ -137,7 +145,8 @@ class _Patient:
         try:
             if self._lost and text.startswith("{"):
                 lost = {"event": "logs.lines.lost", "level": "warning", "lines": self._lost}
-                self._stream.write(_to_json(lost) + "\n")
+                known = {**lost, "timestamp": _now(), **self._identity}
+                self._stream.write(_to_json(known) + "\n")
                 self._lost = 0
             return self._stream.write(text)
         except OSError:
@@ -156,6 +165,10 @@ class _Patient:
             self._lost += 1
 
 
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def configure_logs(
     *,
     service: str,
@@ -168,11 +181,11 @@ def configure_logs(
 
     Call it once, before anything logs.
     """
-    out = cast("TextIO", _Patient(sys.stdout if stream is None else stream))
+    identity = {"service.name": service, "service.version": version}
+    out = cast("TextIO", _Patient(sys.stdout if stream is None else stream, identity))
 
     def identify(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["service.name"] = service
-        event["service.version"] = version
+        event.update(identity)
         return event
 
     shared: list[Processor] = [

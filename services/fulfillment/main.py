@@ -76,7 +76,7 @@ class OrderMetrics:
         self._metrics.price_checks.inc(len(order.lines))
         if wrong:
             self._metrics.price_mismatches.inc(wrong)
-            log.error("order.price_differs", order_id=order.order_id, lines=wrong)
+            log.error("order.price_differs", order_id=order.order_id, prices=wrong)
 
 
 class MeasuredFulfillment(FulfillmentBehaviour):

@@ -26,6 +26,7 @@ from libs.runtime.ops import OpsServer
 from libs.runtime.postgres import create_pool
 from libs.runtime.steps import Steps
 from libs.runtime.supervise import keep_running, run_service, spawn
+from libs.runtime.tracing import Tracing, start_tracing
 from libs.tickets.renderer import QrRenderer
 from services.gateway.app.audit import CallLines, purge_for_ever
 from services.gateway.app.availability import load_first
@@ -93,7 +94,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         dependencies = Dependencies(metrics=metrics, pools=pools, own="gateway")
         client = MeasuredClient(link, metrics=metrics, pending=link.pending)
         ports = _real_ports(settings, pools, client=client, images=images)
-        gateway = _put_together(settings, ports, metrics, number=number)
+        gateway = _put_together(settings, ports, metrics, number=number, tracing=_tracing(stack))
         stack.push_async_callback(gateway.audit.close)
         stack.push_async_callback(gateway.quotas.leave)
         warm = asyncio.Event()
@@ -163,7 +164,16 @@ def _qr_renderer(settings: Settings, stack: AsyncExitStack, metrics: Metrics) ->
     return images
 
 
-def _put_together(settings: Settings, ports: Ports, metrics: Metrics, *, number: int) -> Gateway:
+def _tracing(stack: AsyncExitStack) -> Tracing | None:
+    tracing = start_tracing(service="gateway", version=VERSION)
+    if tracing is not None:
+        stack.callback(tracing.close)
+    return tracing
+
+
+def _put_together(
+    settings: Settings, ports: Ports, metrics: Metrics, *, number: int, tracing: Tracing | None
+) -> Gateway:
     return assemble(
         ports=ports,
         secrets=Secrets(
@@ -177,6 +187,7 @@ def _put_together(settings: Settings, ports: Ports, metrics: Metrics, *, number:
             address_calls_per_second=settings.address_calls_per_second,
             trusted_proxies=settings.trusted_proxies,
         ),
+        tracing=tracing,
     )
 
 

@@ -15,6 +15,7 @@ from prometheus_client import Gauge
 
 from libs.events.codec import encode
 from libs.events.console import deciding_service, start_logs
+from libs.events.contracts.inventory import LedgerConflictFound
 from libs.events.envelope import Envelope
 from libs.events.host import Host
 from libs.events.ports import NotSent, Outgoing
@@ -61,12 +62,18 @@ class StockMetrics:
         """See `services.inventory.app.behaviour.StockWatch`."""
         if pool.available < 0:
             self._metrics.oversell_incidents.inc()
-            log.critical("ledger.oversold", pool=pool.pool_no, by=-pool.available)
+            log.critical("ledger.oversold", pool_no=pool.pool_no, units=-pool.available)
 
-    def conflict(self) -> None:
+    def conflict(self, found: LedgerConflictFound) -> None:
         """See `services.inventory.app.behaviour.StockWatch`."""
         self._metrics.ledger_conflicts.inc()
-        log.critical("ledger.conflict")
+        log.critical(
+            "ledger.conflict",
+            pool_no=found.pool_no,
+            reservation_id=found.reservation_id,
+            causation_id=found.event_id,
+            reason=found.reason,
+        )
 
 
 async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> None:
@@ -144,7 +151,7 @@ async def _report(host: Host, behaviours: dict[int, InventoryBehaviour]) -> None
             for acknowledged in await host.publisher.send(records):
                 await acknowledged
         except NotSent as error:
-            log.warning("report.not_sent", error=str(error))
+            log.warning("report.not_sent", reason=str(error))
 
 
 def _load(settings: LoadSettings, arguments: argparse.Namespace) -> int:

@@ -15,6 +15,16 @@ import pytest
 
 from deploy.local.plan import own_environment
 from deploy.local.settings import CHECKOUT
+from libs.events.topics import (
+    ALL,
+    FULFILLMENT_EVENTS,
+    GATEWAY_REPLIES,
+    INVENTORY_COMMANDS,
+    INVENTORY_EVENTS,
+    RESERVATION_COMMANDS,
+    RESERVATION_EVENTS,
+)
+from tests.support import topics
 from tests.support.admin import run_admin
 from tests.support.agency import API, FULL_KEY, Agency
 from tests.support.deciders import Deciders
@@ -44,7 +54,7 @@ async def rows_of(deciders: Deciders, *words: str) -> list[dict[str, Any]]:
 async def call(
     agency: Agency, path: str, body: object, *, request_id: str, trace_id: str
 ) -> dict[str, Any]:
-    """Make a call under an id and in a trace of the caller's own."""
+    """Make a call under an id and in a trace of the caller's own; the answer names both."""
     headers = {
         "X-API-Key": FULL_KEY,
         "X-Request-Id": request_id,
@@ -52,6 +62,7 @@ async def call(
     }
     async with agency.session.post(f"{agency.url}{API}{path}", json=body, headers=headers) as told:
         assert (201, request_id) == (told.status, told.headers["X-Request-Id"])
+        assert trace_id == told.headers["traceparent"].split("-")[1]
         return dict(await told.json())
 
 
@@ -74,10 +85,34 @@ async def meta_of(
         await connection.close()
 
 
+async def records_of(deciders: Deciders, correlation_id: str) -> dict[str, set[str]]:
+    """Return for each topic the trace ids of all records that go back to one call."""
+    found: dict[str, set[str]] = {}
+    for topic in ALL:
+        for partition in range(topic.partitions):
+            for record in await topics.read_all(
+                bootstrap=deciders.stack.broker.bootstrap, topic=topic, partition=partition
+            ):
+                headers = dict(record.headers)
+                if headers.get("ce_correlationid") == correlation_id.encode():
+                    trace_id = headers["traceparent"].decode().split("-")[1]
+                    found.setdefault(topic.name, set()).add(trace_id)
+    return found
+
+
+async def lines_of(deciders: Deciders, trace_id: str) -> list[dict[str, Any]]:
+    """Return what the gateway has logged of a trace."""
+    text = deciders.processes["gateway"].log.read_text()
+    return [json.loads(line) for line in text.splitlines() if trace_id in line]
+
+
 async def test_trace_and_request_id_reach_the_last_event(
     agency: Agency, deciders: Deciders
 ) -> None:
-    """Four services and three topics on, the events name the call that they go back to."""
+    """Four services and four topics on, records, events and the log name the call they go back to.
+
+    So do its answers.
+    """
     reserve, activate = uuid.uuid4().hex, uuid.uuid4().hex
     held = await call(
         agency,
@@ -102,6 +137,20 @@ async def test_trace_and_request_id_reach_the_last_event(
             meta["traceparent"].split("-")[1],
             meta["partner_id"],
         )
+    for trace_id, passed in (
+        (reserve, [INVENTORY_COMMANDS, INVENTORY_EVENTS, GATEWAY_REPLIES]),
+        (
+            activate,
+            [
+                *(RESERVATION_COMMANDS, RESERVATION_EVENTS),
+                *(INVENTORY_EVENTS, FULFILLMENT_EVENTS, GATEWAY_REPLIES),
+            ],
+        ),
+    ):
+        (line,) = await eventually(partial(lines_of, deciders, trace_id))
+        assert ("gateway.call.answered", trace_id) == (line["event"], line["trace_id"])
+        on_the_way = await records_of(deciders, line["correlation_id"])
+        assert {topic.name: {trace_id} for topic in passed} == on_the_way
 
 
 async def test_an_operator_finds_a_call_and_what_it_led_to(

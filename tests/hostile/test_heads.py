@@ -178,7 +178,7 @@ async def test_a_hundred_malformed_heads_are_few_log_lines(world: World, logs: L
         def lines() -> Logs:
             return [row for row in logs if row["event"] == REFUSED]
 
-        await until(lambda: sum(row["count"] for row in lines()) == 100)
+        await until(lambda: sum(row["refused"] for row in lines()) == 100)
         assert len(lines()) < 50
 
 

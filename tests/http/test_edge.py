@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from multidict import CIMultiDict
 
-from tests.http.world import DUDU_KEY, PROD_KEY, TEST_KEY, World
+from libs.runtime.tracing import Tracing
+from tests.http.world import DUDU_KEY, PROD_KEY, TEST_KEY, World, running_world
 
 PROBLEM = "application/problem+json"
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -289,13 +292,82 @@ async def test_a_sane_request_id_is_echoed(world: World, given: str, echoed: boo
 async def test_the_trace_is_continued(world: World) -> None:
     """A command lies in the caller's trace, under a span of its own; a bad header starts anew."""
     trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-    await world.reserve(1, headers={"traceparent": f"00-{trace}-{span}-01"})
-    await world.reserve(1, headers={"traceparent": f"00-{trace.upper()}-{span}-01"})
+    given = (f"00-{trace}-{span}-01", f"00-{trace.upper()}-{span}-01")
+    answers = [await world.reserve(1, headers={"traceparent": each}) for each in given]
     continued, new = (request.traceparent or "" for request in world.market.sent)
+    assert [continued, new] == [answered.headers["traceparent"] for answered in answers]
     assert (trace, "01") == (continued[3:35], continued[-2:])
     assert span != continued[36:52]
     assert trace != new[3:35]
     assert 55 == len(new)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key", "status"),
+    [
+        ("GET", "/inventory", TEST_KEY, 200),
+        ("GET", "/inventory", None, 401),
+        ("GET", "/inventory?api_key=x", TEST_KEY, 400),
+        ("POST", "/reserve", DUDU_KEY, 403),
+        ("POST", "/reserve", TEST_KEY, 400),
+        ("GET", "/nowhere", None, 404),
+        ("PUT", "/reserve", None, 405),
+    ],
+)
+async def test_every_answer_names_its_trace(
+    world: World, method: str, path: str, key: str | None, status: int
+) -> None:
+    """The caller's, also where nothing was done; without one a new trace each time."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    answered = await world.call(method, path, key=key, headers=headers)
+    assert (status, trace) == (answered.status, answered.headers["traceparent"][3:35])
+    await world.gateway.audit.collect()
+    assert trace == world.lines.notes[-1].traceparent[3:35]
+    others = [await world.call(method, path, key=key) for _ in range(2)]
+    made = {answer.headers["traceparent"] for answer in others}
+    assert 2 == len({each for each in made if trace not in each})
+
+
+class Spans:
+    """Takes spans as `libs.runtime.tracing.Tracing` does, and samples every new trace."""
+
+    def __init__(self) -> None:
+        self.ended: list[dict[str, object]] = []
+
+    def begin(self, traceparent: str) -> str:
+        """Return the context, sampled."""
+        return f"{traceparent[:-2]}01"
+
+    def request(self, name: str, traceparent: str, **rest: object) -> None:
+        """Keep a span."""
+        self.ended.append({"name": name, "traceparent": traceparent, **rest})
+
+
+async def test_a_requests_span_says_what_its_answer_says() -> None:
+    """One for each call, in the caller's trace, with route and status; defects are marked."""
+    given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    spans = Spans()
+    async with running_world(tracing=cast("Tracing", spans)) as world:
+        answered = await world.reserve(1, headers={"traceparent": given})
+        world.market.failure = RuntimeError("a defect")
+        refused = await world.reserve(1)
+    done, failed = spans.ended
+    command = world.market.sent[0].command_id
+    assert (500, True, None) == (refused.status, failed["failed"], failed["given"])
+    assert refused.headers["traceparent"].endswith("-01")
+    assert {
+        "name": "POST /api/ota/reserve",
+        "traceparent": answered.headers["traceparent"],
+        "given": given,
+        "failed": False,
+        "attributes": {
+            "http.request.method": "POST",
+            "http.route": "/api/ota/reserve",
+            "http.response.status_code": 201,
+            "messaging.message.conversation_id": command,
+        },
+    }.items() <= done.items()
 
 
 async def test_head_is_get_without_a_body(world: World) -> None:

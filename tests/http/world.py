@@ -25,6 +25,7 @@ from libs.kernel.catalogue import (
     SpecialDate,
 )
 from libs.runtime.metrics import Metrics, new_registry
+from libs.runtime.tracing import Tracing
 from services.gateway.app.positions import PositionSeal
 from services.gateway.domain.audit import AuditRow, CallNote
 from services.gateway.domain.failure import StoreUnavailable
@@ -347,7 +348,9 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(rules: LimitRules | None = None) -> AsyncIterator[World]:
+async def running_world(
+    rules: LimitRules | None = None, *, tracing: Tracing | None = None
+) -> AsyncIterator[World]:
     """Give a partner API with the partners and products of a small development seed."""
     market, tables, images, lines = Market(CATALOGUE), Tables(), Images(), Lines()
     views = Views(market)
@@ -381,6 +384,7 @@ async def running_world(rules: LimitRules | None = None) -> AsyncIterator[World]
         secrets=SECRETS,
         metrics=Metrics(new_registry(), service="gateway", version="test"),
         rules=rules,
+        tracing=tracing,
     )
     await gateway.directory.refresh()
     gateway.catalogue.replace(CATALOGUE)

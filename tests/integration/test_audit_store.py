@@ -63,6 +63,7 @@ def row(*, ago: timedelta = timedelta(), **changes: object) -> AuditRow:
         partner_id="p",
         key_id="k",
         request_id="req_1",
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
         address="203.0.113.9",
         replayed=True,
         command_id=COMMAND,

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from ota_verify.address import client_options
 from ota_verify.files import Row, opened
 
 Progress = Callable[[str, int], None]
@@ -21,7 +22,7 @@ IDLE_MS = 500
 async def export_topics(folder: Path, bootstrap: str, *, progress: Progress) -> dict[str, int]:
     """Write each topic's records up to its end as of now; return how many there were."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **client_options(bootstrap),
         client_id="ota-verify",
         group_id=None,
         enable_auto_commit=False,
@@ -44,7 +45,7 @@ async def export_topics(folder: Path, bootstrap: str, *, progress: Progress) -> 
 
 async def _partitions(bootstrap: str) -> dict[str, list[int]]:
     """Return our topics with the numbers of their partitions."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**client_options(bootstrap), request_timeout_ms=10_000)
     await admin.start()
     try:
         names = [name for name in await admin.list_topics() if name.startswith(PREFIX)]

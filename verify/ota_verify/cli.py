@@ -81,7 +81,11 @@ def _add_addresses(parser: argparse.ArgumentParser) -> None:
         metavar="SERVICE=ADDRESS",
         help="where a service's database is, for a role that may read all of it",
     )
-    parser.add_argument("--bootstrap", metavar="HOST:PORT", help="a Kafka broker")
+    parser.add_argument(
+        "--bootstrap",
+        metavar="HOST:PORT",
+        help="a Kafka broker, or scram://USER:PASSWORD@HOST:PORT",
+    )
     parser.add_argument("--no-topics", action="store_true", help="leave Kafka alone")
 
 

@@ -348,4 +348,4 @@ class KafkaFeed:
             try:
                 consumer.pause(TopicPartition(topic, self._partition))
             except (KafkaError, RuntimeError) as error:  # already stopped: nothing left to pause
-                log.debug("feed.close", error=repr(error))
+                log.debug("feed.close", reason=repr(error))

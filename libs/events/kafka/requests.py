@@ -288,7 +288,7 @@ class KafkaCommandClient:
                 self._producer, [self._record(pending.request) for pending in batch]
             )
         except KafkaError as error:  # it may or may not be there: the outcome is unknown
-            log.warning("requests.send_failed", error=repr(error))
+            log.warning("requests.send_failed", reason=repr(error))
             for pending in batch:  # nothing is awaited for these any more
                 pending.acknowledged = True
             return
@@ -296,7 +296,7 @@ class KafkaCommandClient:
         def done(future: asyncio.Future[RecordMetadata]) -> None:
             if not future.cancelled():
                 if (error := future.exception()) is not None:
-                    log.warning("requests.not_acknowledged", error=repr(error))
+                    log.warning("requests.not_acknowledged", reason=repr(error))
                 else:
                     told = future.result()
                     appended_ms[told.topic, told.partition] = told.timestamp
@@ -359,7 +359,8 @@ class KafkaCommandClient:
             figures = codec.figures_of(record.headers)
             evidence = codec.evidence_of(record.headers)
         except (Unreadable, ValueError) as error:
-            log.error("requests.unreadable", topic=topic, offset=record.offset, error=str(error))
+            ids = {"topic": topic, "offset": record.offset, **codec.ids_of(record.headers)}
+            log.error("requests.unreadable", reason=str(error), **ids)
             self._watch.unmatched()
             return
         key = (envelope.correlation_id, envelope.fingerprint or "")

@@ -320,7 +320,7 @@ class Instances:
         for partition in sorted(self._serving):
             wanted_by = self._wanted.get(partition, self.owner)
             if wanted_by != self.owner and wanted_by in others:
-                log.info("partition.asked_for", partition=partition, by=wanted_by)
+                log.info("partition.asked_for", partition=partition, owner=wanted_by)
                 self._changed_at = now
                 self._yielded[partition] = now + SETTLE_S  # not to be taken back at once
                 self._held[partition].asked.set()

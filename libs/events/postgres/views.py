@@ -28,7 +28,7 @@ class ViewGapReader:
                     "SELECT seq FROM read_v1.progress WHERE partition = $1", partition
                 )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("gaps.owner_unreachable", topic=topic, error=repr(error))
+            log.warning("gaps.owner_unreachable", topic=topic, reason=repr(error))
             return 0
         return int(seq or 0)
 

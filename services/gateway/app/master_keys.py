@@ -89,7 +89,7 @@ class MasterKeys:
         before = self._current_id
         self._take(keys)
         if self._current_id != before:
-            log.info("gateway.master_keys.changed", current=self._current_id)
+            log.info("gateway.master_keys.changed", master_key_id=self._current_id)
 
     def _take(self, keys: Sequence[bytes]) -> None:
         if not keys:

@@ -121,9 +121,11 @@ class Receipts:
         if status != "recorded":
             log.critical(
                 "gateway.receipt.broken",
-                status=status,
-                service=receipt.source,
+                state=status,
+                source=receipt.source,
                 position=receipt.position.event_id(),
+                request_id=call.request_id,
+                trace_id=call.traceparent[3:35],
             )
         return json.dumps(_rendered(text, receipt, status, event), separators=(",", ":")).encode()
 

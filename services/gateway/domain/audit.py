@@ -41,6 +41,7 @@ class CallNote(NamedTuple):
     partner_id: str | None
     key_id: str | None
     request_id: str
+    traceparent: str
     address: str | None
     replayed: bool
     command_id: str | None

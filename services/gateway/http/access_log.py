@@ -42,7 +42,7 @@ class JsonLines:
         lines = []
         for note in notes:
             if wanted(note, self._which):
-                fields = _fields(note)
+                fields = fields_of(note)
                 fields.update(self._identity)
                 lines.append(to_json(fields))
         if lines:
@@ -61,7 +61,7 @@ class ConsoleLines:
         """Write a line for each call that is wanted."""
         for note in notes:
             if wanted(note, self._which):
-                fields = _fields(note)
+                fields = fields_of(note)
                 log.info(**{name: fields[name] for name in fields if name not in _OWN})
 
 
@@ -76,7 +76,8 @@ def wanted(note: CallNote, which: Which) -> bool:
     return which == "on" and note.route != "/healthz"
 
 
-def _fields(note: CallNote) -> dict[str, object]:
+def fields_of(note: CallNote) -> dict[str, object]:
+    """Return the fields of a call's line, but for whose line it is."""
     fields: dict[str, object] = {
         "event": EVENT,
         "method": method_of(note),
@@ -86,6 +87,8 @@ def _fields(note: CallNote) -> dict[str, object]:
         "partner_id": note.partner_id,
         "key_id": note.key_id,
         "request_id": scrub(note.request_id),
+        "trace_id": note.traceparent[3:35],
+        "correlation_id": note.command_id,
         "address": shortened(note.address or ""),
         "level": "info",
         "timestamp": note.at,

@@ -9,6 +9,7 @@ from datetime import datetime
 from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.requests import CommandClient
 from libs.runtime.metrics import Metrics
+from libs.runtime.tracing import Tracing
 from services.gateway.app.audit import AuditTable, AuditTrail, AuditWatch, CallLines
 from services.gateway.app.availability import Availability, PoolSource
 from services.gateway.app.catalogue import CatalogueSource, CatalogueView
@@ -120,7 +121,12 @@ class Gateway:
 
 
 def assemble(
-    *, ports: Ports, secrets: Secrets, metrics: Metrics, rules: LimitRules | None = None
+    *,
+    ports: Ports,
+    secrets: Secrets,
+    metrics: Metrics,
+    rules: LimitRules | None = None,
+    tracing: Tracing | None = None,
 ) -> Gateway:
     """Put the gateway together from its ports."""
     hashes = KeyedHashes(secrets.fingerprint_key)
@@ -151,6 +157,7 @@ def assemble(
         audit=audit,
         now=ports.now,
         random=ports.random,
+        tracing=tracing,
     )
     endpoints = _endpoints(
         ports,

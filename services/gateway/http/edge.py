@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from libs.events.requests import NotExecuted, OutcomeUnknown, Overloaded
 from libs.kernel.ids import command_id
 from libs.runtime.metrics import Metrics
+from libs.runtime.tracing import Tracing
 from services.gateway.app.audit import AuditTrail
 from services.gateway.app.call import Call, Write
 from services.gateway.app.directory import Directory
@@ -93,6 +94,7 @@ class Edge:
         audit: AuditTrail,
         now: Callable[[], datetime],
         random: headers.Random,
+        tracing: Tracing | None = None,
     ) -> None:
         self._directory = directory
         self._hashes = hashes
@@ -109,6 +111,8 @@ class Edge:
         self._audit = audit
         self._now = now
         self._random = random
+        self._tracing = tracing
+        self._begin_trace = None if tracing is None else tracing.begin
         self._unmatched = Endpoint(method="", path="unmatched")
         self._unreadable = Endpoint(method="", path="unreadable")
 
@@ -131,16 +135,16 @@ class Edge:
             exchange.command_id = None  # nothing was carried out: alike refusals share a record
             content = OVERLOADED
         except (StoreUnavailable, ViewBehind, NotExecuted) as error:
-            log.warning("gateway.request.not_executed", route=endpoint.path, reason=str(error))
+            log.warning(
+                "gateway.request.not_executed", reason=str(error), **_named(endpoint, exchange)
+            )
             content = NOT_EXECUTED
         except OutcomeUnknown:
-            log.warning("gateway.request.outcome_unknown", route=endpoint.path)
+            log.warning("gateway.request.outcome_unknown", **_named(endpoint, exchange))
             self._unknown_outcomes.inc()
             content = OUTCOME_UNKNOWN
         except Exception:
-            log.exception(
-                "gateway.request.failed", route=endpoint.path, request_id=exchange.request_id
-            )
+            log.exception("gateway.request.failed", **_named(endpoint, exchange))
             content = _failed(exchange)
         finally:
             self._turns.leave()
@@ -170,6 +174,9 @@ class Edge:
         return Exchange(
             request=request,
             request_id=headers.request_id(request.headers, random=self._random),
+            traceparent=headers.trace_context(
+                request.headers, random=self._random, begin=self._begin_trace
+            ),
             arrived=asyncio.get_running_loop().time(),
             address=self._limits.source(request),
             parameters=Parameters(
@@ -198,7 +205,6 @@ class Edge:
             return UNCONFIRMED
         if (refusal := await self._read(endpoint, exchange)) is not None:
             return refusal
-        exchange.traceparent = headers.trace_context(exchange.request.headers, random=self._random)
         call = Call(
             caller=caller,
             request_id=exchange.request_id,
@@ -292,13 +298,15 @@ class Edge:
             observe = endpoint.observers[method, status] = self._durations.labels(*labels).observe
         now = asyncio.get_running_loop().time()
         duration_s = now - exchange.arrived
-        if exchange.traceparent and (duration_s >= EXEMPLAR_FROM_S or now >= self._exemplar_at):
+        if duration_s >= EXEMPLAR_FROM_S or now >= self._exemplar_at:
             self._exemplar_at = now + EXEMPLAR_EVERY_S
-            observe(duration_s, {"trace_id": exchange.traceparent[3:35]})
+            observe(duration_s, {"trace_id": exchange.trace_id})
         else:
             observe(duration_s)
         if exchange.caller is not None:
             self._partner_calls.count(exchange.caller.partner_id, status)
+        if self._tracing is not None:
+            _trace(self._tracing, exchange, method, endpoint.path, status, duration_s)
         self._audit.note(
             note_of(
                 exchange,
@@ -310,6 +318,37 @@ class Edge:
             )
         )
         return response
+
+
+def _named(endpoint: Endpoint, exchange: Exchange) -> dict[str, str | None]:
+    """Return what a log line names a request by, as its line in the access log does."""
+    return {
+        "route": endpoint.path,
+        "request_id": exchange.request_id,
+        "trace_id": exchange.trace_id,
+        "correlation_id": exchange.command_id,
+        "partner_id": None if exchange.caller is None else exchange.caller.partner_id,
+    }
+
+
+def _trace(
+    tracing: Tracing, exchange: Exchange, method: str, route: str, status: int, duration_s: float
+) -> None:
+    attributes: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.route": route,
+        "http.response.status_code": status,
+    }
+    if exchange.command_id is not None:
+        attributes["messaging.message.conversation_id"] = exchange.command_id
+    tracing.request(
+        f"{method} {route}",
+        exchange.traceparent,
+        given=exchange.request.headers.get(headers.TRACEPARENT),
+        duration_s=duration_s,
+        attributes=attributes,
+        failed=status >= 500,
+    )
 
 
 def _lacks(permission: str) -> Refusal:

@@ -41,6 +41,7 @@ class Exchange:
 
     request: web.BaseRequest
     request_id: str
+    traceparent: str
     arrived: float
     address: str
     parameters: Parameters
@@ -55,7 +56,11 @@ class Exchange:
     command_id: str | None = None
     made_id: str | None = None
     limits: Mapping[str, str] | None = None
-    traceparent: str = ""
+
+    @property
+    def trace_id(self) -> str:
+        """The trace that everything lies in that the request leads to."""
+        return self.traceparent[3:35]
 
     @property
     def id_in_path(self) -> str:
@@ -98,6 +103,7 @@ def note_of(
         None if caller is None else caller.partner_id,
         None if caller is None else caller.key_id,
         exchange.request_id,
+        exchange.traceparent,
         exchange.address,
         exchange.replayed,
         exchange.command_id,

@@ -76,13 +76,19 @@ def request_id(headers: Headers, *, random: Random) -> str:
     return f"req_{random(12).hex()}"
 
 
-def trace_context(headers: Headers, *, random: Random) -> str:
-    """Return the ``traceparent`` of what we do: in the caller's trace, or in a new one."""
+def trace_context(
+    headers: Headers, *, random: Random, begin: Callable[[str], str] | None = None
+) -> str:
+    """Return the ``traceparent`` of what we do: in the caller's trace, or in a new one.
+
+    *begin* decides whether a new trace is sampled; without it none is.
+    """
     given = headers.get(TRACEPARENT)
     match = _TRACEPARENT.match(given) if given is not None else None
     if match is None:
         ids = random(24).hex()
-        return f"00-{ids[:32]}-{ids[32:]}-00"
+        new = f"00-{ids[:32]}-{ids[32:]}-00"
+        return new if begin is None else begin(new)
     return f"00-{match['trace']}-{random(8).hex()}-{match['flags']}"
 
 

@@ -51,6 +51,13 @@ REQUEST_HEADERS: dict[str, tuple[str, Schema]] = {
 
 ANSWER_HEADERS: dict[str, tuple[str, Schema]] = {
     "X-Request-Id": ("The request's id: yours, or one that we made.", text(minLength=1)),
+    "traceparent": (
+        (
+            "W3C Trace Context of what we did: in your trace if you sent one, else in a new one."
+            " Name it when you ask us about a call."
+        ),
+        text(pattern="^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"),
+    ),
     "Idempotency-Key": (
         "The key under which the outcome is kept: yours without quotes, or one that we made.",
         text(minLength=1),
@@ -103,7 +110,7 @@ ANSWER_HEADERS: dict[str, tuple[str, Schema]] = {
     "X-RateLimit-Reset": ("Seconds until more are left.", whole(minimum=0)),
 }
 
-OF_ALL_ANSWERS = ("X-Request-Id",)
+OF_ALL_ANSWERS = ("X-Request-Id", "traceparent")
 OF_CALLERS = (
     "RateLimit-Policy",
     "RateLimit",
@@ -113,5 +120,5 @@ OF_CALLERS = (
 )
 """Of every answer once the key was valid."""
 
-REQUIRED = frozenset({"X-Request-Id", "Location", "ETag", "WWW-Authenticate"})
+REQUIRED = frozenset({"X-Request-Id", "traceparent", "Location", "ETag", "WWW-Authenticate"})
 """Never missing where an answer has them at all."""

@@ -19,7 +19,11 @@ def respond(
     exchange: Exchange, content: Answer | Refusal, *, seal: PositionSeal, receipts: ReceiptSeal
 ) -> web.Response:
     """Return the response to a request, with what every answer carries."""
-    headers: dict[str, str] = {names.SERVER: SERVER, names.REQUEST_ID: exchange.request_id}
+    headers: dict[str, str] = {
+        names.SERVER: SERVER,
+        names.REQUEST_ID: exchange.request_id,
+        names.TRACEPARENT: exchange.traceparent,
+    }
     if exchange.limits is not None:
         headers.update(exchange.limits)
     if exchange.idempotency_key is not None:

@@ -246,7 +246,7 @@ class PartnerServer:
             connection.check(now, self._bounds)
         counts, self._counts = self._counts, Counter()
         for reason, count in counts.items():
-            log.warning("gateway.connections.refused", reason=reason, count=count)
+            log.warning("gateway.connections.refused", reason=reason, refused=count)
 
     def _expecting(
         self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

@@ -44,7 +44,7 @@ class GatewayNumber:
         try:
             found = await (await self._connected()).fetchval(_CLAIM, _LOCK_SPACE, NUMBERS)
         except _AWAY as error:
-            log.warning("gateway.number.not_claimed", error=repr(error))
+            log.warning("gateway.number.not_claimed", reason=repr(error))
             found = None
         self._number = NUMBERS + secrets.randbelow(1_000_000) if found is None else int(found)
         log.info("gateway.number", number=self._number)

@@ -25,7 +25,7 @@ class StockWatch(Protocol):
         """Show a pool's figures."""
         ...
 
-    def conflict(self) -> None:
+    def conflict(self, found: LedgerConflictFound) -> None:
         """Count a terminal event that could not be applied."""
         ...
 
@@ -92,7 +92,7 @@ class InventoryBehaviour:
             self._changed.add(pool.pool_no)
         for event in events:
             if isinstance(event, LedgerConflictFound):
-                self.watch.conflict()
+                self.watch.conflict(event)
 
     def figures(self, state: State, message: Envelope, head: Head) -> PoolFigures | None:
         """Return the figures of the pool that an answer is about."""

@@ -17,9 +17,12 @@ from deploy.local.credentials import SECRET_READERS, SERVICE_SECRETS, names
 from deploy.local.kafka_jars import jar_version
 from deploy.local.settings import CHECKOUT, DEFAULTS, MONITORING, SERVICES
 from libs.runtime.config import ServiceSettings
+from libs.runtime.tracing import ENDPOINTS
 
 # Read before any settings are, by deploy/bootstrap.sh and by the tests, or in containers only.
-TOOL_VARIABLES = {"OTA_PYTHON", "OTA_TEST_CONTAINERS", "OTA_GRAFANA_PORT"}
+TOOL_VARIABLES = {"OTA_PYTHON", "OTA_TEST_CONTAINERS", "OTA_GRAFANA_PORT", "OTA_IMAGE_EXTRAS"}
+# Read by OpenTelemetry itself.
+TRACING_VARIABLES = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
 VERIFIER_VARIABLES = {f"OTA_{service.upper()}_VERIFY_DSN" for service in SERVICES}
 SERVICE_KEYS = {
     *("build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init"),
@@ -79,7 +82,7 @@ def own_steps() -> dict[str, tuple[str, str]]:
 def example_variables() -> dict[str, str]:
     """Return the variables of .env.example, those in comments included."""
     text = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
-    found = re.findall(r"^(?:# )?(OTA_[A-Z_]+)=(.*)$", text, flags=re.MULTILINE)
+    found = re.findall(r"^(?:# )?((?:OTA|OTEL)_[A-Z_]+)=(.*)$", text, flags=re.MULTILINE)
     assert len(found) == len(dict(found)), "a variable is there twice"
     return dict(found)
 
@@ -198,7 +201,8 @@ def shared_variables() -> set[str]:
 
 def test_shared_variables_are_read_by_some_service() -> None:
     """Nothing is told to everybody that nobody reads."""
-    assert shared_variables() <= all_service_variables()
+    assert shared_variables() - TRACING_VARIABLES <= all_service_variables()
+    assert set(ENDPOINTS) >= TRACING_VARIABLES
 
 
 def test_secrets_are_given_to_the_services_that_read_them() -> None:
@@ -243,7 +247,7 @@ def test_substituted_variables_are_documented_with_the_same_default() -> None:
 def test_the_example_documents_every_variable_and_no_other() -> None:
     """What launcher, services and tools read is there; what nobody reads is not."""
     known = {*DEFAULTS, *SERVICE_SECRETS, *TOOL_VARIABLES, *all_service_variables()}
-    known |= VERIFIER_VARIABLES
+    known |= VERIFIER_VARIABLES | TRACING_VARIABLES
     assert known == set(example_variables())
 
 

@@ -27,6 +27,7 @@ from libs.runtime.config import ServiceSettings
 from libs.runtime.supervise import CLOSE_LIMIT_S, STOP_LIMIT_S
 from services.fulfillment.settings import Settings as FulfillmentSettings
 from services.gateway.settings import Settings as GatewaySettings
+from services.gateway.settings import service_urls
 from services.inventory.settings import Settings as InventorySettings
 from services.reservation.settings import Settings as ReservationSettings
 from tests.support.kustomize import Manifest, build, containers, merged
@@ -132,7 +133,7 @@ def test_users_may_do_what_they_need_and_no_more(name: str) -> None:
     rights = find("KafkaUser", f"ota-{name}")["spec"]["authorization"]["acls"]
     assert {"topic"} == {right["resource"]["type"] for right in rights}
     granted = {operation for right in rights for operation in right["operations"]}
-    assert {"Describe", "Read", "Write"} == granted
+    assert {"Describe", "Read"} | ({"Write"} if ACCESS[name].writes else set()) == granted
     literal = [right for right in rights if right["resource"]["patternType"] == "literal"]
     assert {"Describe"} == {
         operation for right in rights if right not in literal for operation in right["operations"]
@@ -162,6 +163,26 @@ def test_a_service_is_told_what_it_knows_and_needs(service: str) -> None:
     for each in container["env"]:
         assert set(re.findall(r"\$\((\w+)\)", each.get("value", ""))) <= seen, each["name"]
         seen.add(each["name"])
+
+
+def test_the_console_is_told_whom_to_ask() -> None:
+    """Every other service at its ops port, through a Service that is there; and Prometheus."""
+    told = {each["name"]: each.get("value") for each in deployment("gateway")[1]["env"]}
+    urls = service_urls(str(told["OTA_CONSOLE_SERVICES"]))
+    assert set(SERVICES) - {"gateway"} == set(urls)
+    for service, url in urls.items():
+        _, name, port = re.split(r"://|:", url)
+        (served,) = find("Service", name)["spec"]["ports"]
+        assert (f"ota-{service}", int(port), "ops") == (name, served["port"], served["targetPort"])
+        ports = deployment(service)[1]["ports"]
+        assert {"name": "ops", "containerPort": int(port)} in ports
+    asked = re.fullmatch(r"http://[\w-]+\.([\w-]+):(\d+)", str(told["OTA_PROMETHEUS_URL"]))
+    assert asked is not None
+    (way,) = find("NetworkPolicy", "ota-gateway")["spec"]["egress"]
+    (where,) = way["to"]
+    labels = where["namespaceSelector"]["matchLabels"]
+    assert {"kubernetes.io/metadata.name": asked[1]} == labels
+    assert [{"protocol": "TCP", "port": int(asked[2])}] == way["ports"]
 
 
 def test_every_process_has_as_many_partitions_as_there_are_topics_for() -> None:

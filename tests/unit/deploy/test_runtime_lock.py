@@ -63,6 +63,19 @@ def test_the_real_lock_gives_what_the_installed_packages_ask_for() -> None:
             assert requirement not in entries or requirement in chosen, (name, requirement)
 
 
+def test_an_extra_is_added_with_all_that_it_needs() -> None:
+    """The image has it when it is asked for; an extra that there is not is refused."""
+    entries = parse(lock=(CHECKOUT / "requirements.lock").read_text(encoding="utf-8"))
+    pyproject = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+    bare = runtime_roots(pyproject=pyproject)
+    with_extra = runtime_roots(pyproject=pyproject, extras=["otel"])
+    assert {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"} == with_extra - bare
+    added = needed(entries=entries, roots=with_extra) - needed(entries=entries, roots=bare)
+    assert {"opentelemetry-api", "opentelemetry-proto", "protobuf", "requests"} <= added
+    with pytest.raises(LockError, match="no extra oetl"):
+        runtime_roots(pyproject=pyproject, extras=["oetl"])
+
+
 def asked_for(name: str) -> set[str]:
     """Return the unconditional requirements of an installed package."""
     try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import ssl
 
 import pytest
 
+from deploy.local.settings import CHECKOUT
 from libs.events.kafka.address import BadAddress, connection
 from libs.runtime.config import ServiceSettings
+from ota_verify.address import BadAddress as VerifiersBadAddress
+from ota_verify.address import client_options
 
 
 def test_hosts_alone_are_taken_as_they_are() -> None:
@@ -41,6 +46,61 @@ def test_a_wrong_address_is_refused_without_being_shown(address: str) -> None:
     with pytest.raises(BadAddress) as refused:
         connection(address)
     assert "secret" not in str(refused.value)
+    with pytest.raises(VerifiersBadAddress) as refused_too:
+        client_options(address)
+    assert str(refused.value) == str(refused_too.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a:1,b:2", "scram://ota-x:p%40ss%2F@a:9093,b:9093", "scram+plain://u:p@a:1", "scram://u:p@a/"],
+)
+def test_the_verifier_reads_addresses_alike(address: str) -> None:
+    """By code of its own."""
+    ours, its = connection(address), client_options(address)
+    assert type(ours.pop("ssl_context", None)) is type(its.pop("ssl_context", None))
+    assert ours == its
+
+
+def clients_without_address(source: str) -> list[str]:
+    """Return the clients of Kafka that a module makes without the settings of an address."""
+    return [
+        f"{node.lineno}: {ast.unparse(node.func)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and re.fullmatch(r"(\w+\.)*AIOKafka(Consumer|Producer|AdminClient)", ast.unparse(node.func))
+        and not any(
+            each.arg is None and re.match(r"(connection|client_options)\(", ast.unparse(each.value))
+            for each in node.keywords
+        )
+    ]
+
+
+def test_every_client_signs_in_where_it_has_to() -> None:
+    """Of the product, the operators' tools and the verifier: a cluster knows nobody by default."""
+    made, without = 0, {}
+    for package in ("libs", "services", "verify"):
+        for path in (CHECKOUT / package).rglob("*.py"):
+            source = path.read_text(encoding="utf-8")
+            made += len(re.findall(r"AIOKafka(?:Consumer|Producer|AdminClient)\(", source))
+            if found := clients_without_address(source):
+                without[path.name] = found
+    assert {} == without
+    assert made >= 6
+
+
+@pytest.mark.parametrize(
+    "source, found",
+    [
+        ("AIOKafkaConsumer(bootstrap_servers=x)", ["1: AIOKafkaConsumer"]),
+        ("aiokafka.AIOKafkaProducer()", ["1: aiokafka.AIOKafkaProducer"]),
+        ("admin.AIOKafkaAdminClient(**told)", ["1: admin.AIOKafkaAdminClient"]),
+        ("AIOKafkaConsumer(**connection(bootstrap), group_id=None)", []),
+    ],
+)
+def test_a_client_without_an_address_would_be_found(source: str, found: list[str]) -> None:
+    """The control of the test above."""
+    assert found == clients_without_address(source)
 
 
 def test_authorities_that_are_not_there_are_an_error() -> None:

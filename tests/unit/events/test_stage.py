@@ -43,7 +43,7 @@ class Silent:
     def stock(self, pool: Pool) -> None:
         """See `StockWatch`."""
 
-    def conflict(self) -> None:
+    def conflict(self, found: object) -> None:
         """See `StockWatch`."""
 
 

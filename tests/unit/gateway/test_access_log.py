@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from libs.runtime.logs import configure_logs
 from services.gateway.http.access_log import ConsoleLines, JsonLines, Which
-from tests.unit.gateway.test_audit import RESERVATION, mutation, note
+from tests.unit.gateway.test_audit import COMMAND, RESERVATION, mutation, note
 
 CALLS = (
     mutation(1, path_id=RESERVATION, replayed=True),
@@ -42,6 +42,8 @@ def test_a_line_says_who_asked_for_what_and_what_came_of_it() -> None:
         "partner_id": "p",
         "key_id": "k",
         "request_id": "req_1",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "correlation_id": COMMAND,
         "address": "203.0.113.0/24",
         "replayed": True,
         "level": "info",

@@ -48,6 +48,7 @@ def note(number: int = 0, **changes: object) -> CallNote:
         partner_id=None,
         key_id=None,
         request_id=f"req_{number}",
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
         address="203.0.113.9",
         replayed=False,
         command_id=None,

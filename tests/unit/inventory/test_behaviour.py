@@ -26,7 +26,7 @@ class Seen:
         """See `StockWatch`."""
         self.available[pool.pool_no] = pool.available
 
-    def conflict(self) -> None:
+    def conflict(self, found: object) -> None:
         """See `StockWatch`."""
         self.conflicts += 1
 

@@ -18,9 +18,20 @@ from pydantic import BaseModel
 from structlog.typing import FilteringBoundLogger
 
 from libs.runtime.config import SecretKey
-from libs.runtime.logs import NOISY_LOGGERS, configure_logs, scrub
+from libs.runtime.log_fields import ALWAYS, FIELDS
+from libs.runtime.logs import DENIED_KEYS, NOISY_LOGGERS, configure_logs, scrub
+from libs.tickets.token import TicketClaims, TokenSigner
 
 NAME, EMAIL, PHONE = "Chan Tai Man", "tai.man+vip@example.com.hk", "+852 9123 4567"
+TOKEN = TokenSigner(bytes(32)).sign(
+    TicketClaims.for_ticket(
+        ticket_code="CRUISE-2025-FERRY-0123456789012",
+        product_id=106,
+        visit_date=None,
+        day_class="weekday",
+        customer_type="adult",
+    )
+)
 
 
 @dataclass
@@ -186,6 +197,10 @@ def test_harmless_keys_stay(capture: Capture) -> None:
         ("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]"),
         (f"seed {'0f' * 32}", "seed [redacted]"),
         ("A" * 141, "[redacted]"),
+        (f"ticket {TOKEN} was refused", "ticket [redacted] was refused"),
+        (f"call {PHONE}, please", "call [redacted], please"),
+        ("tel:+1-555-010-9999", "tel:[redacted]"),
+        ("order CONF-JNS4KDGT", "order CONF-[redacted]"),
         (f"<{EMAIL}>", "<[redacted]>"),
         (f"Key (email)=({EMAIL}) already exists", "Key (email)=([redacted]) already exists"),
         ("postgresql://app:hunter2@db:5433/x", "postgresql://app:[redacted]@db:5433/x"),
@@ -197,6 +212,8 @@ def test_harmless_keys_stay(capture: Capture) -> None:
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ),
         ("ORD-0123456789012", "ORD-0123456789012"),
+        ("2026-01-05 04:00:00+08 2026-01-06", "2026-01-05 04:00:00+08 2026-01-06"),
+        ("2026-01-05T04:00:00.123456+00:00", "2026-01-05T04:00:00.123456+00:00"),
     ],
 )
 def test_key_like_text_is_scrubbed(text: str, expected: str) -> None:
@@ -205,6 +222,11 @@ def test_key_like_text_is_scrubbed(text: str, expected: str) -> None:
         assert "hunter2" not in scrub(text)
     else:
         assert expected == scrub(text)
+
+
+def test_no_field_of_ours_is_always_redacted() -> None:
+    """A line under such a name would say nothing."""
+    assert not DENIED_KEYS & set(FIELDS)
 
 
 def test_tracebacks_are_scrubbed(capture: Capture) -> None:
@@ -292,4 +314,6 @@ def test_a_full_disk_ends_nothing() -> None:
     log.info("there.again")
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert ["logs.lines.lost", "there.again"] == [line["event"] for line in lines]
-    assert 2 == lines[0]["lines"]
+    assert 2 == lines[0].pop("lines")
+    assert set(ALWAYS) == set(lines[0])
+    assert len(lines[1]["timestamp"]) == len(lines[0]["timestamp"])
