@@ -3,10 +3,11 @@
 
 PYTHON := .venv/bin/python
 LAUNCHER := $(PYTHON) -m deploy.local
+CHAOS := tests/e2e/test_chaos.py
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo admin console backup restore kubernetes down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
+.PHONY: help install up demo test-chaos test-beside admin console backup restore kubernetes down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +44,15 @@ doctor: install ## Say what this machine lacks for `make up`, and how to get it.
 
 test: lint ## Run the checks and every test, on servers of the tests' own.
 	@$(LAUNCHER) prepare
-	@$(PYTHON) -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 test-chaos test-beside
+	@$(PYTHON) -m pytest -m services --ignore=$(CHAOS)
+
+# The fault campaign computes half of its time and judges no speed here: what runs no services fills the other half.
+test-chaos: install
+	@$(PYTHON) -m pytest $(CHAOS)
+
+test-beside: install
+	@nice -n 5 $(PYTHON) -m pytest -m "not services"
 
 unit: install ## Run the tests that need no server, in seconds.
 	@$(PYTHON) -m pytest tests/unit

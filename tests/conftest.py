@@ -38,6 +38,12 @@ def deciders(all_deciders: Deciders) -> Deciders:
     return all_deciders
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what runs services: `make test` runs that alone, and the rest beside something else."""
+    if item.get_closest_marker("e2e") or "all_deciders" in getattr(item, "fixturenames", ()):
+        item.add_marker("services")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

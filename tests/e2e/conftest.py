@@ -16,9 +16,7 @@ PARTNERS = str(CHECKOUT / "deploy" / "seed" / "partners.toml")
 @pytest.fixture(scope="module")
 def platform(all_deciders: Deciders) -> Iterator[Deciders]:
     """All four processes with the development catalogue and partners, nothing sold."""
-    all_deciders.fresh()
-    all_deciders.stack.run_command("gateway", "load-partners", PARTNERS)
-    all_deciders.start("gateway").wait_ready()
+    all_deciders.fresh(partners=PARTNERS)
     yield all_deciders
     all_deciders.kill("gateway")
     del all_deciders.processes["gateway"]

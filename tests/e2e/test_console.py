@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import asyncpg
 import pytest
 from PIL import Image
 
-from tests.support.admin import admin
+from libs.events.kafka.publisher import producer
+from libs.events.topics import INVENTORY_COMMANDS
+from tests.support.admin import admin, run_admin
 from tests.support.agency import PROD_KEY, TEST_KEY, Agency
 from tests.support.browser import Page, find_browser, open_page
 from tests.support.deciders import Deciders
@@ -38,18 +41,31 @@ DRAWN = """(() => {
   return false;
 })()"""
 """Whether anything on the first plot has the colour of its line."""
+COUNT_KEPT_BACK = """window.keptBack = 0;
+document.addEventListener("htmx:sseBeforeMessage", (event) => {
+  if (event.defaultPrevented && event.target.id === "body-stock") window.keptBack += 1;
+})"""
+CLICK_REPLAY = """new MutationObserver((_, observer) => {
+  const rows = [...document.querySelectorAll("#body-letters tr")];
+  const row = rows.find(each => each.textContent.includes("POISON"));
+  const button = row?.querySelector("[id^=replay-]");
+  if (button) { observer.disconnect(); button.click(); }
+}).observe(document.getElementById("body-letters"), {childList: true})"""
+"""Clicks on a letter's button in the moment in which the panel with it is there."""
+LETTERS_TIMEOUT_S = 60.0
+"""Letters are read every three seconds, and more seldom where reading is slow."""
 PAGES = ("", "/holds", "/events", "/partners", "/dead-letters", "/services", "/alerts")
 
 
-@pytest.fixture
-async def gateway(deciders: Deciders) -> AsyncIterator[ServiceProcess]:
+@pytest.fixture(scope="module")
+async def gateway(platform: Deciders) -> AsyncIterator[ServiceProcess]:
     """A gateway whose console knows the other services' ops ports."""
     others = ",".join(
         f"{name}={process.ops_url}"
-        for name, process in deciders.processes.items()
+        for name, process in platform.processes.items()
         if name != "gateway"
     )
-    process = deciders.stack.service(
+    process = platform.stack.service(
         "gateway", env={"OTA_GATEWAY_INSTANCE": "1", "OTA_CONSOLE_SERVICES": others}
     )
     process.start()
@@ -103,7 +119,13 @@ async def test_stock_moves_while_one_looks(page: Page, agency: Agency) -> None:
     before = await agency.available(106)
     await page.sees("live", within="#live")
     await page.sees(f"{before}", within="tr[data-pool-name='106 ota']")
+    # What is pressed stays where it is until it is let go: a click needs both on one element.
+    await page.run(COUNT_KEPT_BACK)
+    await page.mouse("mousePressed", at="tr[data-pool-name='106 ota']")
     assert 201 == (await agency.reserve(106, 7)).status
+    await eventually(lambda: page.run("window.keptBack > 0"), what="what was kept back")
+    await page.sees(f"{before}", within="tr[data-pool-name='106 ota']")
+    await page.mouse("mouseReleased", at="tr[data-pool-name='106 ota']")
     await page.sees(f"{before - 7}", within="tr[data-pool-name='106 ota']")
     await eventually(lambda: page.run("document.querySelectorAll('#plot canvas').length === 3"))
     await eventually(lambda: page.run(DRAWN), what="a line on the plot")
@@ -196,6 +218,39 @@ async def test_nothing_scrolls_sideways_on_a_phone(
     page.faults[:] = [fault for fault in page.faults if "404" not in fault]
     await page.open(f"{gateway.ops_url}/console/story/{held}")
     await picture(page, "story-phone")
+
+
+async def test_a_dead_letter_is_replayed_after_a_question(
+    page: Page, deciders: Deciders, gateway: ServiceProcess
+) -> None:
+    """Also by a click in the moment in which its button appears: the operator is asked, the
+    record is sent again, and who did it stands in the record.
+    """
+    poison = f"poison-{uuid.uuid4().hex[:8]}"
+    await page.open(f"{gateway.ops_url}/console/dead-letters")
+    await page.run(CLICK_REPLAY.replace("POISON", poison))
+    sender = producer(bootstrap=deciders.stack.broker.bootstrap, client_id="poison")
+    await sender.start()
+    headers = [("ce_id", poison.encode()), ("ce_type", b"ota.inventory.place_hold")]
+    await sender.send_and_wait(INVENTORY_COMMANDS.name, b"{", partition=0, headers=headers)
+    await sender.stop()
+    outcome = "was sent to ota.inventory.commands.v1 again"
+    await page.sees(outcome, within="#said", timeout_s=LETTERS_TIMEOUT_S)
+    said = str(await page.run("document.getElementById('said').innerText"))
+    letter = said.removeprefix("Letter ").split(" ")[0]  # other tests may have left letters
+    (question,) = page.questions
+    assert question.startswith(f"Send letter {letter} ")
+    # It is poison still, so it came back, above the one that was replayed.
+    await page.sees("replayed", within="tr:nth-child(2)", timeout_s=LETTERS_TIMEOUT_S)
+    await page.sees(poison, within="tr:nth-child(1) td:nth-child(3)", timeout_s=LETTERS_TIMEOUT_S)
+    await picture(page, "dead-letters")
+    told = await asyncio.to_thread(admin, deciders.env, "operator", "log", "--json")
+    assert '"dead_letter_replayed"' in told
+    assert f'"{letter}/{poison}"' in told
+    refused = await asyncio.to_thread(
+        run_admin, deciders.env, "dead-letter", "replay", letter, "--yes"
+    )
+    assert (1, True) == (refused.returncode, "replayed before" in refused.stderr)
 
 
 async def test_the_pages_tell_of_events_partners_and_services(

@@ -105,10 +105,10 @@ class Watch:
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-@pytest.fixture
-def watch(deciders: Deciders, tmp_path: Path) -> Iterator[Watch]:
+@pytest.fixture(scope="module")
+def watch(platform: Deciders, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
     """Prometheus, Alertmanager and the receiver, watching the four processes."""
-    made = Watch(deciders, tmp_path)
+    made = Watch(platform, tmp_path_factory.mktemp("watch"))
     try:
         made.start()
         yield made

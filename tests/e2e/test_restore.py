@@ -24,6 +24,8 @@ from deploy.local.settings import CHECKOUT, SERVICES
 from tests.support.agency import FULL_KEY
 from tests.support.ledger import DECIDING, read_books, settled, violations
 
+pytestmark = pytest.mark.e2e
+
 COMMAND_TIMEOUT_S = 240
 CUSTOMER = {
     "customer_details": {"name": "陳大文", "email": "man@example.com", "phone": "+852 9123 4567"},

@@ -27,12 +27,9 @@ from services.gateway.console.sessions import COOKIE, Sessions
 from services.gateway.console.story import Story, Told, tell
 from services.gateway.console.tries import NAME_TRIES_MAX
 from services.gateway.console.web import Console
-from services.gateway.domain.operators import hash_password
 from services.gateway.store.stock_views import StockRow
-from tests.support.operators import NOW, Letters, Operators
+from tests.support.operators import NOW, PASSWORD, PASSWORD_HASH, Letters, Operators
 
-PASSWORD = "correct horse battery"
-HASH = hash_password(PASSWORD, salt=b"s" * 16)
 HOSTILE = "<script>alert(1)</script>"
 RESERVATION = reservation_id(command_id="c", pool_no=1)
 
@@ -141,8 +138,8 @@ class World:
 async def running_console() -> AsyncIterator[World]:
     """Give a console with one operator, wing, and one viewer, vera."""
     operators, letters, sources = Operators(), Letters(), Sources()
-    operators.put("wing", "operator", password_hash=HASH)
-    operators.put("vera", "viewer", password_hash=HASH)
+    operators.put("wing", "operator", password_hash=PASSWORD_HASH)
+    operators.put("vera", "viewer", password_hash=PASSWORD_HASH)
     hub = Hub(monotonic=time.monotonic)
     parts: dict[str, Any] = {"sources": sources, "operators": operators, "letters": letters}
     console = Console(

@@ -25,7 +25,7 @@ from deploy.local.processes import wait_until
 from deploy.local.settings import CHECKOUT, DEFAULTS, MONITORING, SERVICES
 from tests.support.stack import ServerError, Stack, running_stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.services]
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ class Page:
         await self.run(f"window.leftBehind = true; {script}; 0")
         await self.arrived()
 
-    async def sees(self, text: str, *, within: str = "body") -> None:
+    async def sees(self, text: str, *, within: str = "body", timeout_s: float = 20.0) -> None:
         """Wait until a text can be read on the page."""
         script = f"document.querySelector({json.dumps(within)})?.innerText ?? ''"
 
@@ -130,7 +130,7 @@ class Page:
             return text in str(await self.run(script)).replace("\u202f", "")
 
         try:
-            await eventually(there, what=text)
+            await eventually(there, what=text, timeout_s=timeout_s)
         except AssertionError:
             shown = str(await self.run(script))
             raise BrowserError(f"{text!r} is not on the page: {shown[:2000]}") from None
@@ -151,6 +151,16 @@ class Page:
                 windowsVirtualKeyCode=codes.get(key, 0),
                 **({"text": text} if kind == "keyDown" and text else {}),
             )
+
+    async def mouse(self, kind: str, *, at: str) -> None:
+        """Press (`mousePressed`) or let go (`mouseReleased`) in the middle of an element."""
+        x, y = await self.run(
+            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+            f"(document.querySelector({json.dumps(at)}).getBoundingClientRect())"
+        )
+        await self.call(
+            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
+        )
 
     async def size(self, width: int, height: int, *, phone: bool = False) -> None:
         """Make the window so large."""

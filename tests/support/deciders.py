@@ -32,16 +32,23 @@ class Deciders:
         """Return what finds the data."""
         return self.stack.env
 
-    def fresh(self) -> None:
-        """Begin anew with the development catalogue and nothing sold."""
+    def fresh(self, *, partners: str | None = None) -> None:
+        """Begin anew with the development catalogue and nothing sold; where there is a file of
+        partners, with a gateway.
+        """
         self.processes.clear()
         self.logs.clear()
         self.stack.fresh_data()
+        # A start is computing, and so are the commands: what need not wait goes on meanwhile.
         for name in DECIDING:
             self.start(name)
+        if partners is not None:
+            self.stack.run_command("gateway", "load-partners", partners)
+            self.start("gateway")
+        self.processes["inventory"].wait_ready()
+        self.stack.run_command("inventory", "load-catalogue", CATALOGUE)
         for process in self.processes.values():
             process.wait_ready()
-        self.stack.run_command("inventory", "load-catalogue", CATALOGUE)
 
     def ensure(self) -> None:
         """Start what is missing: servers or services that a test has ended."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +13,12 @@ from libs.events.kafka.dead_letters import DeadLetter, DeadLetterList
 from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.operators import Operator, Role, code_hash, code_text
 
+PASSWORD = "correct horse battery"
+PASSWORD_HASH = "scrypt$2$8$1$" + "$".join(
+    base64.b64encode(each).decode()
+    for each in (b"salt", hashlib.scrypt(PASSWORD.encode(), salt=b"salt", n=2, r=8, p=1, dklen=32))
+)
+"""As it is stored, but quick to compare with: a hash names its own cost."""
 NOW = datetime(2026, 11, 23, 6, 3, 22, tzinfo=UTC)
 
 

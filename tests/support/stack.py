@@ -128,7 +128,9 @@ class Stack:
     def fresh_data(self) -> Databases:
         """Stop all services, wipe Kafka, and give every service a fresh, migrated database."""
         self.stop_services()
-        assert self.kafka.running
+        self._backend.kafka.start()  # not ready at once: meanwhile PostgreSQL is made
+        assert self.postgres.running
+        self.kafka.wait_ready()
         self.broker.delete_topics(prefix="ota.")
         if self._databases is not None:
             self._databases.drop()
@@ -139,8 +141,7 @@ class Stack:
         """Return fresh, migrated databases of these services, for the caller to drop."""
         assert self.postgres.running
         services = tuple(services)
-        for name in services:
-            self._migrate_template(service=name)
+        self._migrate_templates(services)
         self._sets_made += 1
         suffix = f"_t{self._sets_made}"
         self.cluster.create_databases(
@@ -176,7 +177,7 @@ class Stack:
         file)`. Raises ServerError unless it ends with code 0.
         """
         command = self._command(name, *words, env={**self.env, **(env or {})}, owner=owner)
-        _run(name=name, command=command)
+        _end(_begin(name=name, command=command))
 
     def stop_services(self) -> None:
         """Kill every service process that still runs, and forget them all."""
@@ -190,18 +191,24 @@ class Stack:
             self._backend.kafka.kill()
             self._backend.postgres.kill()
 
-    def _migrate_template(self, *, service: str) -> None:
-        if service in self._migrated:
+    def _migrate_templates(self, services: Iterable[str]) -> None:
+        missing = [name for name in services if name not in self._migrated]
+        if not missing:
             return
-        self.cluster.create_databases(services=[service], suffix=_TEMPLATE_SUFFIX)
+        self.cluster.create_databases(services=missing, suffix=_TEMPLATE_SUFFIX)
         env = {
             **{name: text for name, text in os.environ.items() if not name.startswith("OTA_")},
             **self.secret_env,
             **self._dsns(SERVICES, _TEMPLATE_SUFFIX),
             "OTA_KAFKA_BOOTSTRAP": self.broker.bootstrap,
         }
-        _run(name=service, command=self._command(service, "migrate", env=env, owner=True))
-        self._migrated.add(service)
+        begun = [
+            _begin(name=name, command=self._command(name, "migrate", env=env, owner=True))
+            for name in missing
+        ]
+        for task in begun:
+            _end(task)
+        self._migrated.update(missing)
 
     def _dsns(self, services: Iterable[str], suffix: str) -> dict[str, str]:
         wanted = tuple(f"OTA_{name.upper()}_" for name in services)
@@ -297,9 +304,12 @@ def _start(server: Server) -> None:
     server.wait_ready()
 
 
-def _run(*, name: str, command: Command) -> None:
+def _begin(*, name: str, command: Command) -> ServerProcess:
     task = ServerProcess(name, command=command, prepare=lambda: None, probe=lambda: True)
     task.start()
+    return task
+
+
+def _end(task: ServerProcess) -> None:
     if task.wait_exit(timeout_s=READY_TIMEOUT_S) != 0:
-        words = " ".join(command.argv[1:])
-        raise task.error(f"failed at `{words}`")
+        raise task.error(f"failed at `{' '.join(task.command.argv[1:])}`")

@@ -20,10 +20,9 @@ from services.gateway.domain.failure import StoreUnavailable
 from services.gateway.domain.operators import (
     NAME_FORM,
     PASSWORD_LENGTH_MAX,
-    SALT_BYTES,
     Operator,
     code_hash,
-    hash_password,
+    nobodys_hash,
     password_matches,
 )
 from services.gateway.store.operators import OperatorStore
@@ -78,7 +77,7 @@ class Entrance:
         self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
         self._confirmed: dict[str, tuple[Operator, datetime]] = {}
         # Checked when there is no such name, so that time does not tell who exists.
-        self._nobodys = hash_password("nobody's", salt=random(SALT_BYTES))
+        self._nobodys = nobodys_hash(random)
 
     async def sign_in(self, *, name: str, secret: str, address: str) -> str | Refused:
         """Return the cookie of a new session; *secret* is a password or a one-time code."""

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, get_args
@@ -27,6 +28,7 @@ CODE_AGE_MAX = timedelta(minutes=15)
 
 # 16 MiB and about 200 ms: one of the settings that the OWASP cheat sheet gives.
 _N, _R, _P = 1 << 14, 8, 5
+_LENGTH_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,12 @@ def password_fault(password: str) -> str | None:
 
 def hash_password(password: str, *, salt: bytes) -> str:
     """Return what is stored of a password; takes a fifth of a second: not in an event loop."""
-    derived = _derive(password, salt, n=_N, r=_R, p=_P)
-    return f"scrypt${_N}${_R}${_P}${_text(salt)}${_text(derived)}"
+    return _stored(salt, _derive(password, salt, n=_N, r=_R, p=_P))
+
+
+def nobodys_hash(random: Callable[[int], bytes]) -> str:
+    """Return what fits no password and is as slow to compare with as any; made at once."""
+    return _stored(random(SALT_BYTES), random(_LENGTH_BYTES))
 
 
 def password_matches(password: str, stored: str) -> bool:
@@ -86,8 +92,12 @@ def code_hash(code: str) -> bytes:
 
 def _derive(password: str, salt: bytes, *, n: int, r: int, p: int) -> bytes:
     return hashlib.scrypt(
-        password.encode(), salt=salt, n=n, r=r, p=p, maxmem=64 * 1024 * 1024, dklen=32
+        password.encode(), salt=salt, n=n, r=r, p=p, maxmem=64 * 1024 * 1024, dklen=_LENGTH_BYTES
     )
+
+
+def _stored(salt: bytes, derived: bytes) -> str:
+    return f"scrypt${_N}${_R}${_P}${_text(salt)}${_text(derived)}"
 
 
 def _text(raw: bytes) -> str:

@@ -47,7 +47,9 @@ OPERATORS = {"fsync", "unix_socket_directories", "log_line_prefix"}
 SIZES = {"shared_buffers", "max_connections"}
 PRODUCTION = build(FOLDER / "production")
 RESTORE = build(FOLDER / "restore")
-EVERY = [*build(BASE), *PRODUCTION, *RESTORE]
+BASES = build(BASE)
+"""What is not deployed as it is."""
+EVERY = [*BASES, *PRODUCTION, *RESTORE]
 
 
 def find(kind: str, name: str, *, among: list[Manifest] = PRODUCTION) -> Manifest:
@@ -238,13 +240,8 @@ def test_every_container_is_confined() -> None:
             assert {"memory"} == set(each["resources"]["limits"])
             assert {"memory", "cpu"} == set(each["resources"]["requests"])
             assert {mount["name"] for mount in each["volumeMounts"]} == volumes
-            if manifest not in build_bases():
+            if manifest not in BASES:
                 assert re.search(r":\d+\.\d+", each["image"]), each["image"]
-
-
-def build_bases() -> list[Manifest]:
-    """Return what is not deployed as it is."""
-    return build(BASE)
 
 
 def referred(value: Any) -> set[tuple[str, str]]:

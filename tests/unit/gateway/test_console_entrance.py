@@ -17,12 +17,11 @@ from services.gateway.domain.operators import (
     code_hash,
     code_text,
     hash_password,
+    nobodys_hash,
     password_fault,
     password_matches,
 )
-from tests.support.operators import NOW, Letters, Operators
-
-PASSWORD = "correct horse battery"
+from tests.support.operators import NOW, PASSWORD, PASSWORD_HASH, Letters, Operators
 
 
 def test_a_password_is_kept_as_a_slow_salted_hash() -> None:
@@ -33,6 +32,10 @@ def test_a_password_is_kept_as_a_slow_salted_hash() -> None:
     assert [True, False] == [password_matches(text, one) for text in (PASSWORD, PASSWORD + "x")]
     for broken in ("", "scrypt$x", "scrypt$16384$8$5$!$!", one.replace("scrypt", "plain")):
         assert not password_matches(PASSWORD, broken)
+    nobodys = nobodys_hash(bytes)
+    assert len(one) == len(nobodys)
+    assert one.split("$")[:4] == nobodys.split("$")[:4], "as slow, so that time tells nothing"
+    assert not password_matches(PASSWORD, nobodys)
     assert [None, True] == [password_fault(PASSWORD), bool(password_fault("short"))]
     assert code_hash(code_text(b"x" * 20)) == code_hash(code_text(b"x" * 20).upper() + " ")
 
@@ -90,7 +93,7 @@ def test_tries_are_limited_by_name_and_address_never_by_name_alone() -> None:
 def operators() -> Operators:
     """Operators in memory: wing, who may act, with a password."""
     found = Operators()
-    found.put("wing", "operator", password_hash=hash_password(PASSWORD, salt=b"s" * 16))
+    found.put("wing", "operator", password_hash=PASSWORD_HASH)
     return found
 
 

@@ -74,7 +74,8 @@
   };
   const setStill = (wanted) => { still = wanted; say(); if (!still) release(); };
   const isRead = (target) => {
-    if (still || target.contains(document.activeElement)) return true;
+    // Not every browser gives the focus to what is clicked; pressed is pressed.
+    if (still || target.contains(document.activeElement) || target.matches(":active")) return true;
     const selection = getSelection();
     return !selection.isCollapsed && target.contains(selection.anchorNode);
   };
@@ -87,6 +88,7 @@
   };
   document.addEventListener("focusout", () => setTimeout(release, 0));
   document.addEventListener("selectionchange", release);
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => setTimeout(release, 0));
   document.addEventListener("htmx:sseOpen", () => { connected = true; say(); });
   document.addEventListener("htmx:sseError", () => {
     connected = false;
