@@ -4,6 +4,7 @@
 PYTHON := .venv/bin/python
 LAUNCHER := $(PYTHON) -m deploy.local
 CHAOS := tests/e2e/test_chaos.py
+QUICK_LAYERS := L1,unit
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
@@ -85,7 +86,7 @@ simulate: install ## Play random histories of the whole platform in one process:
 	@$(PYTHON) -m simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --steps $(or $(STEPS),400) $(if $(REPORT),--report $(REPORT))
 
 mutants: install ## Put each seeded bug into a copy of the tree and see which check catches it (LAYERS=L1,unit,L3 ARGS="M01 M05").
-	@$(PYTHON) -m simulation.mutants --layers $(or $(LAYERS),L1,unit) $(if $(REPORT),--report $(REPORT)) $(ARGS)
+	@$(PYTHON) -m simulation.mutants --layers $(or $(LAYERS),$(QUICK_LAYERS)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 backup: install ## Copy the running stack's databases and keep their log from then on (OTA_BACKUP_DIR).
 	@$(PYTHON) -m deploy.backup backup
