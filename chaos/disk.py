@@ -64,11 +64,11 @@ class Disk:
         cut.replace(self.image)
         self.mount()
 
-    def fill(self) -> Path:
-        """Take all space that is left; returns the file that has it."""
+    def fill(self, *, left: float = 0.0) -> Path:
+        """Take all space but that share of the disk; returns the file that has it."""
         filler = self.place / "filler"
         free = os.statvfs(self.place)
-        blocks = free.f_bavail * free.f_frsize
+        blocks = int((free.f_bavail - left * free.f_blocks) * free.f_frsize)
         while blocks > 4096:
             size = blocks
             ended = subprocess.run(

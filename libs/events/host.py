@@ -271,9 +271,13 @@ class Host:
         lost: Callable[[int], None],
     ) -> None:
         """Serve a partition whenever it is ours; ends by exception only."""
+        failures = self._metrics.partition_failures.labels(str(partition))
         while True:
             try:
                 await self._serve_partition(partition, behaviour, feeds, gaps)
+            except Exception:
+                failures.inc()
+                raise
             finally:
                 lost(partition)
 
