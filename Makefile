@@ -8,7 +8,7 @@ QUICK_LAYERS := L1,unit
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test-chaos test-beside admin console backup restore kubernetes down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut
+.PHONY: help install up demo test-chaos test-beside admin console backup restore kubernetes down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut incident
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -142,6 +142,10 @@ profile: install ## Where a running service spends its CPU: SERVICE=gateway SECO
 rolling: install ## What partners notice while every service is restarted: ROUNDS=20 SEED=1, or WHAT=faults: killed and frozen.
 	@$(LAUNCHER) prepare
 	@$(PYTHON) -m tests.rolling $(or $(WHAT),rounds) --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1)
+
+incident: install ## Stage an incident on a stack of its own and see what tells of it: N=1 to 10, any, all; HOLD=1 to find it yourself.
+	@$(LAUNCHER) prepare
+	@$(PYTHON) -m tests.incidents $(or $(N),any) $(if $(HOLD),--hold) $(if $(WRITE),--write)
 
 lock: ## Resolve pyproject.toml into requirements.lock (needs uv).
 	uv pip compile pyproject.toml --all-extras --generate-hashes --no-header --python-version 3.11 -o requirements.lock

@@ -69,11 +69,11 @@ class Disk:
         self.mount()
         (self.place / FILLER).unlink(missing_ok=True)
 
-    def fill(self) -> Path:
-        """Take all space that is left; returns the file that has it."""
+    def fill(self, *, left: float = 0.0) -> Path:
+        """Take all space but that share of the disk; returns the file that has it."""
         filler = self.place / FILLER
         free = os.statvfs(self.place)
-        blocks = free.f_bavail * free.f_frsize
+        blocks = int((free.f_bavail - left * free.f_blocks) * free.f_frsize)
         while blocks > 4096:
             size = blocks
             ended = subprocess.run(

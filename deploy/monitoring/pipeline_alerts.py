@@ -55,6 +55,20 @@ def _of_partitions() -> Iterator[Alert]:
         },
         silent={f'{unserved}{{job="inventory",instance="a",partition="2"}}': "0x18 16 0x40"},
     )
+    failures = "ota_partition_failures_total"
+    yield Alert(
+        name="PartitionFailing",
+        expr=f"sum by (job, partition) (increase({failures}[1m])) > 3",
+        hold="15s",
+        severity=PAGE,
+        summary="Serving partition {{ $labels.partition }} of {{ $labels.job }} fails again and"
+        " again",
+        description="It is begun anew each few seconds, and nothing of it is decided.",
+        dashboard="ota-pipeline",
+        labels={"job": "reservation", "partition": "1"},
+        fires={f'{failures}{{job="reservation",partition="1"}}': "0x4 0+2x40"},
+        silent={f'{failures}{{job="reservation",partition="1"}}': "0x18 3x40"},
+    )
     yield Alert(
         name="PartitionHalted",
         expr=f"max by (job, partition) (max_over_time({state}[1m])) == 2",

@@ -187,6 +187,7 @@ PIPELINE: Final = Dashboard(
             (rate("ota_stale_commands_dropped_total", "job"), "too old: {{job}}"),
             (rate("ota_replies_unmatched_total", "job"), "answers that nobody awaited"),
             (rate("ota_event_gap_fills_total", "job"), "gaps filled: {{job}}"),
+            (rate("ota_partition_failures_total", "job"), "serving failed: {{job}}"),
             unit="cps",
         ),
         curves(

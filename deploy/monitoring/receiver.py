@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+WRITING: Final = threading.Lock()
 
 
 def lines(receiver: str, notification: dict[str, Any], *, now: datetime) -> list[str]:
@@ -59,8 +61,10 @@ class Receiver(BaseHTTPRequestHandler):
         except ValueError:
             self._answer(400)
             return
-        for line in lines(self.path.strip("/"), notification, now=datetime.now(UTC)):
-            print(line, flush=True)
+        told = lines(self.path.strip("/"), notification, now=datetime.now(UTC))
+        # Each notification has a thread of its own: without the lock lines would run together.
+        with WRITING:
+            print(*told, sep="\n", flush=True)
         self._answer(200)
 
     def _answer(self, status: int) -> None:

@@ -94,6 +94,9 @@ def alertmanager_config(*, receiver: str) -> str:
                     ("DiskFull", "DiskNearlyFull", ["instance", "mountpoint"]),
                     ("PartnerFloods", "PartnerAtLimit", ["partner_id"]),
                     ("DatabaseUnreachable", "DatabaseSlow", ["job"]),
+                    ("DatabaseUnreachable", "PartitionFailing", ["job"]),
+                    ("BrokerUnreachable", "PartitionFailing", ["job"]),
+                    ("PartitionHalted", "PartitionFailing", ["job", "partition"]),
                 )
             ],
         }

@@ -250,8 +250,7 @@ class Host:
                 spawn(group, "measures", running("measures", self._measure)),
             ]
             loops = []
-            for factory in beside:
-                tasks.append(spawn(group, "beside", running("beside", factory)))
+            tasks += [spawn(group, "beside", running("beside", factory)) for factory in beside]
             for partition in range(self._settings.partitions):
                 behaviour = sample if partition == 0 else behaviours(partition)
                 run = partial(self._run_partition, partition, behaviour, feeds, gaps, lost)
@@ -276,9 +275,13 @@ class Host:
         lost: Callable[[int], None],
     ) -> None:
         """Serve a partition whenever it is ours; ends by exception only."""
+        failures = self._metrics.partition_failures.labels(str(partition))
         while True:
             try:
                 await self._serve_partition(partition, behaviour, feeds, gaps)
+            except Exception:
+                failures.inc()
+                raise
             finally:
                 lost(partition)
 

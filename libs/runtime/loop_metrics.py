@@ -70,6 +70,13 @@ class LoopMetrics(MetricGroup):
             unit="partitions",
             services=DECIDERS,
         )
+        self.partition_failures = self._counter(
+            "ota_partition_failures_total",
+            "Times that serving a partition ended by a fault; it is then begun anew.",
+            labels=("partition",),
+            unit="times",
+            services=DECIDERS,
+        )
         self.partition_unserved_seconds = self._gauge(
             "ota_partition_unserved_seconds",
             "For how long no process has served a partition, as far as this one knows.",

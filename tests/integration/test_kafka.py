@@ -31,6 +31,8 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
+FAILURES = 'ota_partition_failures_total{partition="3"}'
+
 
 async def metric(process: ServiceProcess, name: str) -> float:
     """Return a metric's value, as it is written with its labels."""
@@ -191,6 +193,7 @@ async def test_an_unreadable_event_halts_its_partition_alone(deciders: Deciders)
             headers=[("ce_id", b"?")],
         )
         await eventually(lambda: is_halted(inventory))
+        failures = await metric(inventory, FAILURES)
         epoch = (await read_heads(deciders.env, "inventory"))[3].epoch
         request = partner.cancel(placed.reservation_id)
         with pytest.raises(OutcomeUnknown):
@@ -200,6 +203,7 @@ async def test_an_unreadable_event_halts_its_partition_alone(deciders: Deciders)
         assert isinstance(reply.answer, HoldReleased)
         # It tries again and again, and stays in front of the record.
         await eventually(lambda: has_restarted(deciders, since=epoch + 1))
+        assert failures < await metric(inventory, FAILURES)
         inputs = (await read_heads(deciders.env, "inventory"))[3].inputs
         assert inputs.get(RESERVATION_EVENTS.name, {"offset": -1})["offset"] < offset
         assert "[3]" in await ops_page(inventory, "/readyz?verbose")

@@ -43,6 +43,10 @@ class Found:
     kept: int = 0
 
 
+def _print(what: object) -> None:
+    print(what, flush=True)
+
+
 class Load:
     """Sends requests at a rate of its own, whatever the answers do."""
 
@@ -55,13 +59,15 @@ class Load:
         per_s: float,
         seed: int,
         during: Callable[[], str],
+        say: Callable[[object], None] = _print,
     ) -> None:
-        """*during* says what is being done to the system at the moment."""
+        """*during* says what is being done to the system at the moment; *say* is told failures."""
         self.found = Found()
         self._address = (host, port, api_key)
         self._per_s = per_s
         self._random = random.Random(seed)
         self._during = during
+        self._say = say
         self._idle = deque(Wire(*self._address, keeps=True) for _ in range(KEEPERS))
         self._held: deque[str] = deque(maxlen=HELD_MAX)
         self._over = asyncio.Event()
@@ -120,7 +126,7 @@ class Load:
                     "during": f"{during} to {self._during()}",
                 }
             )
-            print(found.failures[-1], flush=True)
+            self._say(found.failures[-1])
 
     async def _call(self, wire: Wire, kind: str) -> Answer:
         key = uuid.UUID(int=self._random.getrandbits(128)).hex

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from deploy.local.monitoring import monitoring_steps, scraped, with_monitoring
+from deploy.local.monitoring import answers, monitoring_steps, scraped, with_monitoring
 from deploy.local.plan import Kind, Plan, Step
-from deploy.local.processes import Command
+from deploy.local.ports import free_ports
+from deploy.local.processes import Command, wait_until
 from deploy.local.settings import CHECKOUT, Address, parse
 from deploy.monitoring.alert import RUNBOOK, Alert
 from deploy.monitoring.dashboards import ALL, COLUMNS, dashboards
@@ -255,3 +261,31 @@ def test_the_receiver_writes_a_line_for_each_alert() -> None:
     told = json.loads(line)
     assert ("alert.firing", "Oversell", "賣多了") == (told["event"], told["alert"], told["summary"])
     assert "2026-11-24T00:00:00.000000Z" == told["timestamp"]
+
+
+def test_lines_of_two_notifications_do_not_run_together(tmp_path: Path) -> None:
+    """Each is told on a thread of its own."""
+    (port,) = free_ports(count=1)
+    address = Address("alerts", "127.0.0.1", port, "OTA_ALERTS_PORT")
+    alerts = [{"status": "firing", "labels": {"alertname": f"A{n}"}} for n in range(20)]
+    body = json.dumps({"alerts": alerts}).encode()
+
+    def tell(_: int) -> int:
+        url = f"http://{address}/page"
+        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=10) as answer:
+            return int(answer.status)
+
+    words = (sys.executable, "-m", "deploy.monitoring.receiver", address.host, str(port))
+    unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    log = tmp_path / "alerts.log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(words, cwd=CHECKOUT, env=unbuffered, stdout=out) as process,
+    ):
+        try:
+            assert wait_until(condition=lambda: answers(address, "/"), timeout_s=20)
+            with ThreadPoolExecutor(8) as pool:
+                assert {200} == set(pool.map(tell, range(40)))
+        finally:
+            process.terminate()
+    assert 800 == len([json.loads(line) for line in log.read_text().splitlines()])
