@@ -17,6 +17,7 @@ from deploy.monitoring.dashboards import dashboards
 from deploy.monitoring.indicators import indicator_rules
 from deploy.monitoring.log_page import logs_page
 from deploy.monitoring.objectives import burn_alerts, recording_rules
+from deploy.monitoring.runbook_pages import NAMES, page
 from deploy.monitoring.servers import (
     CONTAINER_TARGETS,
     alertmanager_config,
@@ -30,6 +31,7 @@ CHECKOUT: Final = Path(__file__).parents[2]
 PROMETHEUS: Final = CHECKOUT / "deploy" / "prometheus"
 GRAFANA: Final = CHECKOUT / "deploy" / "grafana" / "dashboards"
 METRICS: Final = CHECKOUT / "docs" / "metrics.md"
+RUNBOOK: Final = CHECKOUT / "services" / "gateway" / "console" / "templates" / "runbook"
 LOGS: Final = CHECKOUT / "docs" / "logs.md"
 ALERTS: Final = PROMETHEUS / "alerts.yml"
 RECORDING: Final = PROMETHEUS / "recording.yml"
@@ -53,6 +55,10 @@ def catalogue() -> list[MetricInfo]:
 def generated() -> dict[Path, str]:
     """Return what each file should hold."""
     return {
+        **{
+            RUNBOOK / f"{name}.html": page((METRICS.parent / document).read_text(encoding="utf-8"))
+            for document, name in NAMES.items()
+        },
         RECORDING: _yaml(
             groups=[
                 _group("ota-objectives", (rule.as_yaml() for rule in recording_rules()), "15s"),

@@ -194,6 +194,11 @@ class Settings(LoadSettings, ConsoleAddressSettings, MasterKeySettings):
         pattern=r"^(https?://\S+)?$",
         description="Prometheus whose alerts the console shows; empty: none.",
     )
+    grafana_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="Grafana with our dashboards, for the links of alerts; empty: no links.",
+    )
     console_session_hours: int = Field(
         8, ge=1, le=24, description="Hours after which an operator signs in to the console again."
     )

@@ -276,6 +276,16 @@ async def test_the_overview_escapes_what_others_named(world: World) -> None:
     assert "there is no such thing: partner" in text
 
 
+async def test_the_runbook_is_at_hand(world: World) -> None:
+    """Both of its pages, to those who are signed in; there is no third."""
+    await world.sign_in()
+    for part, words in (("alerts", 'id="oversell"'), ("procedures", "ota-admin")):
+        status, text, _ = await world.get(f"/console/runbook/{part}")
+        assert (200, True) == (status, words in text)
+        assert "{%" not in text
+    assert 404 == (await world.get("/console/runbook/other"))[0]
+
+
 async def test_the_search_leads_to_the_story(world: World) -> None:
     """By what it finds; many are listed, nothing is said to be nothing."""
     await world.sign_in()

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 _ORDER = {"firing": 0, "pending": 1, "inactive": 2}
+RUNBOOK = "docs/runbook-alerts.md#"
+"""How our own rules name what to do about them."""
 _SEVERITIES = {"page": 0, "critical": 0, "ticket": 1, "warning": 1}
 
 
@@ -48,11 +50,16 @@ class AlertBoard:
         return sum(line.state == "firing" for line in self.lines)
 
 
-def board_of(answer: Mapping[str, Any]) -> AlertBoard:
-    """Return the board of an answer of ``/api/v1/rules``; raises ValueError for another one."""
+def board_of(answer: Mapping[str, Any], *, grafana_url: str = "") -> AlertBoard:
+    """Return the board of an answer of ``/api/v1/rules``; raises ValueError for another one.
+
+    Dashboards that are named without a server are those at *grafana_url*.
+    """
     try:
         rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
-        lines = [_line(rule) for rule in rules if rule.get("type", "alerting") == "alerting"]
+        lines = [
+            _line(rule, grafana_url) for rule in rules if rule.get("type", "alerting") == "alerting"
+        ]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"this is no list of rules: {error!r}") from error
     return AlertBoard(
@@ -67,7 +74,7 @@ def board_of(answer: Mapping[str, Any]) -> AlertBoard:
     )
 
 
-def _line(rule: Mapping[str, Any]) -> AlertLine:
+def _line(rule: Mapping[str, Any], grafana_url: str) -> AlertLine:
     alerts = rule.get("alerts") or []
     # The rule's own annotations are templates; an alert's have its values in them.
     notes = {**rule.get("annotations", {}), **(alerts[0].get("annotations", {}) if alerts else {})}
@@ -76,8 +83,10 @@ def _line(rule: Mapping[str, Any]) -> AlertLine:
         state=str(rule.get("state", "inactive")),
         severity=str(rule.get("labels", {}).get("severity", "")),
         summary=str(notes.get("summary", "")),
-        runbook_url=_web_address(notes.get("runbook_url")),
-        dashboard_url=_web_address(notes.get("dashboard_url")),
+        runbook_url=_web_address(notes.get("runbook_url"), {RUNBOOK: "/console/runbook/alerts#"}),
+        dashboard_url=_web_address(
+            notes.get("dashboard_url"), {"/d/": f"{grafana_url.rstrip('/')}/d/"}
+        ),
         since=min(filter(None, map(_instant, _starts(alerts))), default=None),
         instances=len(alerts),
         fault=str(rule.get("lastError") or ""),
@@ -99,7 +108,13 @@ def _instant(value: object) -> datetime | None:
         return None
 
 
-def _web_address(value: object) -> str | None:
-    """Return an address that a link may have: a script in one would run here."""
+def _web_address(value: object, ours: Mapping[str, str]) -> str | None:
+    """Return an address that a link may have: a script in one would run here.
+
+    *ours* are beginnings of addresses in our own rules, and where they lead from here.
+    """
     text = str(value or "")
-    return text if text.startswith(("https://", "http://", "/")) else None
+    for beginning, place in ours.items():
+        if text.startswith(beginning):
+            text = place + text.removeprefix(beginning)
+    return text if text.startswith(("https://", "http://", "/console/")) else None

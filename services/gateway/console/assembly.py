@@ -109,6 +109,7 @@ async def _sources(
         },
         services=services,
         prometheus_url=settings.prometheus_url,
+        grafana_url=settings.grafana_url,
         pools_of_product=lambda product: [plan.pool_no for plan in catalogue.pools_of(product)],
         now=_now,
     )

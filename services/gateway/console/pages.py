@@ -43,6 +43,7 @@ PAGES = (
     ("letters", "Dead letters", "/console/dead-letters", "d"),
     ("services", "Services", "/console/services", "s"),
     ("alerts", "Alerts", "/console/alerts", "a"),
+    ("runbook", "Runbook", "/console/runbook", "r"),
 )
 """Key, title, address, and the letter that goes there after g."""
 

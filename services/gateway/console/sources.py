@@ -72,6 +72,7 @@ class Sources:
         views: Mapping[str, Pool],
         services: Callable[[], Mapping[str, str]],
         prometheus_url: str,
+        grafana_url: str,
         pools_of_product: Callable[[int], Sequence[int]],
         now: Callable[[], datetime],
     ) -> None:
@@ -84,6 +85,7 @@ class Sources:
         self._quotas = QuotaStore(own)
         self._services = services
         self._prometheus_url = prometheus_url
+        self._grafana_url = grafana_url
         self._pools_of_product = pools_of_product
         self.now = now
 
@@ -262,7 +264,7 @@ class Sources:
             async with _session() as session, session.get(url) as answer:
                 if answer.status != 200:
                     raise Unreadable(f"Prometheus answers with {answer.status}")
-                return board_of(await answer.json())
+                return board_of(await answer.json(), grafana_url=self._grafana_url)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unreadable(f"Prometheus can't be asked ({type(error).__name__})") from error
 

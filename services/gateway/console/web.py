@@ -47,6 +47,7 @@ PING_S = 10.0
 WRITE_TIMEOUT_S = 10.0
 QUERY_LENGTH_MAX = 128
 _READING = ("GET", "HEAD")
+RUNBOOK = {"alerts": "What an alert means", "procedures": "Procedures"}
 FORM_TOKEN = "X-Form-Token"  # noqa: S105 - a name
 
 Handler = Callable[[web.Request, Visitor], Awaitable[web.StreamResponse]]
@@ -99,6 +100,8 @@ class Console:
             web.post(f"{ROOT}/dead-letters/{{offset}}/replay", inside(self._replay)),
             web.get(f"{ROOT}/services", inside(self._services)),
             web.get(f"{ROOT}/alerts", inside(self._alerts)),
+            web.get(f"{ROOT}/runbook", inside(self._runbook)),
+            web.get(f"{ROOT}/runbook/{{part}}", inside(self._runbook)),
             web.get(f"{ROOT}/search", inside(self._search)),
         ]
 
@@ -227,6 +230,12 @@ class Console:
 
     async def _alerts(self, request: web.Request, visitor: Visitor) -> web.Response:
         return await self._page(visitor, "alerts", [self._panels.alerts()])
+
+    async def _runbook(self, request: web.Request, visitor: Visitor) -> web.Response:
+        part = request.match_info.get("part", "alerts")
+        if part not in RUNBOOK:
+            return self._nothing(visitor, part)
+        return await self._page(visitor, "runbook", [], live=False, part=part, parts=RUNBOOK)
 
     async def _search(self, request: web.Request, visitor: Visitor) -> web.Response:
         text = request.query.get("q", "").strip()[:QUERY_LENGTH_MAX]

@@ -294,6 +294,20 @@ def test_alerts_that_want_attention_come_first() -> None:
     assert first.runbook_url is None  # a script in a link would run on our page
 
 
+def test_an_alert_leads_to_the_runbook_and_to_its_dashboard() -> None:
+    """Here, and at Grafana where it is known; addresses of others are left as they are."""
+    notes = {"runbook_url": "docs/runbook-alerts.md#oversell", "dashboard_url": "/d/ota-business"}
+    answer = {"data": {"groups": [{"rules": [rule("Oversell", "firing", annotations=notes)]}]}}
+    (line,) = board_of(answer, grafana_url="https://grafana.example.com/").lines
+    assert line.runbook_url == "/console/runbook/alerts#oversell"
+    assert line.dashboard_url == "https://grafana.example.com/d/ota-business"
+    (line,) = board_of(answer).lines
+    assert line.dashboard_url is None
+    notes |= {"runbook_url": "https://wiki.example.com/x", "dashboard_url": "/admin"}
+    (line,) = board_of(answer).lines
+    assert (line.runbook_url, line.dashboard_url) == ("https://wiki.example.com/x", None)
+
+
 @pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": {"groups": [{}]}}, {"data": 1}])
 def test_another_answer_than_prometheus_s_is_an_error(answer: dict[str, Any]) -> None:
     """One that the panel can tell of."""
