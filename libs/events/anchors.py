@@ -107,6 +107,7 @@ class Anchors:
         self._interval_s = interval_s
         self._every_events = every_events
         self._last: dict[int, tuple[Position, float]] = {}
+        self._epochs: dict[int, int] = {}
         self._unsent: dict[tuple[int, int, int], HeadAnchored] = {}
 
     async def run(self) -> None:
@@ -119,12 +120,13 @@ class Anchors:
     async def anchor_due(self) -> None:
         """Anchor the heads that are due now: store each, then publish what is stored."""
         for head in self._heads():
-            if head.seq == 0 or not self._due(head):
-                continue
-            if head.partition not in self._last:
+            if self._epochs.get(head.partition) != head.epoch:
                 # Whoever was the owner before may have died with some that were not published.
                 for each in await self._table.latest(partition=head.partition, limit=AGAIN):
                     self._to_send(each)
+                self._epochs[head.partition] = head.epoch
+            if head.seq == 0 or not self._due(head):
+                continue
             made = self._signer.sign(head, service=self._service, anchored_at=self._now())
             self._to_send(await self._table.keep(made))
             self._last[head.partition] = (head.position, self._monotonic())

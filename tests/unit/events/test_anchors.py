@@ -69,7 +69,7 @@ class Service:
     def __init__(self, *, table: Table | None = None) -> None:
         self.table, self.publisher = table or Table(), Publisher()
         self.signer = AnchorSigner(b"s" * 32)
-        self.head, self.seconds = HEAD, 0.0
+        self.head, self.seconds, self.epoch = HEAD, 0.0, HEAD.epoch
         self.anchors = Anchors(
             service="inventory",
             signer=self.signer,
@@ -84,7 +84,7 @@ class Service:
 
     async def at(self, *, seq: int, seconds: float) -> list[int]:
         """Let the head be at *seq*; return the numbers of all anchors that were published."""
-        self.head, self.seconds = replace(HEAD, seq=seq), seconds
+        self.head, self.seconds = replace(HEAD, seq=seq, epoch=self.epoch), seconds
         await self.anchors.anchor_due()
         return [anchor.seq for anchor in self.publisher.sent]
 
@@ -155,6 +155,18 @@ async def test_nothing_that_was_stored_stays_unpublished() -> None:
     await service.at(seq=30, seconds=200)
     successor = Service(table=service.table)
     assert [10, 20, 30, 31] == await successor.at(seq=31, seconds=201)
+
+
+async def test_who_owns_a_partition_again_sends_what_the_owner_between_did_not() -> None:
+    """What it anchored itself before tells nothing of that."""
+    service = Service()
+    assert [10] == await service.at(seq=10, seconds=0)
+    between = Service(table=service.table)
+    between.publisher.away = True
+    await between.at(seq=20, seconds=1)
+    service.epoch += 2
+    assert [10, 10, 20] == await service.at(seq=21, seconds=2)
+    assert [10, 10, 20] == await service.at(seq=22, seconds=3)
 
 
 async def test_an_answer_that_never_comes_is_no_publication() -> None:
