@@ -238,7 +238,7 @@ def slow_answers(
     gateways: Mapping[str, str],
     faults: Sequence[Mapping[str, Any]],
     lags: Sequence[tuple[int, float]],
-    waits: Sequence[Wait] = (),
+    waits: Sequence[Wait],
     answers: int,
 ) -> Finding:
     """No answer takes 2 s but those that a killed, stopped or blocked gateway held.

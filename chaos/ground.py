@@ -43,7 +43,7 @@ class Skipped(Exception):
     """A fault is left out; the message says why."""
 
 
-def _waited_ns(pid: int | None) -> int:
+def _waited_ns(pid: int) -> int:
     """Return how long a main thread has waited for a processor; raises OSError if it is gone."""
     words = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text(encoding="ascii").split()
     return int(words[1])  # time on a processor, time in the queue for one, slices
@@ -223,14 +223,16 @@ class Ground:
 
     async def _see_waits(self) -> None:
         """Keep how long each gateway could have run and had no processor, by the kernel's count."""
-        before: dict[tuple[str, int], int] = {}
+        before: dict[int, int] = {}
         while True:
             for each in self.instances("gateway"):
                 pid = self.processes[each.name].pid
+                if pid is None:
+                    continue
                 with suppress(OSError):
                     waited_ns = _waited_ns(pid)
-                    new_ns = waited_ns - before.get((each.name, pid or 0), waited_ns)
-                    before[(each.name, pid or 0)] = waited_ns
+                    new_ns = waited_ns - before.get(pid, waited_ns)
+                    before[pid] = waited_ns
                     self.waits.append(Wait(each.name, time.monotonic_ns(), new_ns / 1e9))
             await asyncio.sleep(WAITS_PAUSE_S)
 

@@ -11,6 +11,7 @@ import pytest
 from deploy.local.settings import CHECKOUT
 from deploy.monitoring.alert import RUNBOOK
 from deploy.monitoring.documents import all_alerts
+from deploy.monitoring.runbook_pages import anchor_of
 
 PAGES = sorted(
     path
@@ -27,9 +28,7 @@ def anchors(page: Path) -> frozenset[str]:
     """Return what a page's headings are called in links, as code hosts make them."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
-    return frozenset(
-        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
-    )
+    return frozenset(map(anchor_of, headings))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
