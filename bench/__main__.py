@@ -19,7 +19,7 @@ from bench.configuration import configuration, unsafe
 from bench.ground import Ground
 from bench.hot_row import SCRIPT
 from bench.progress import Screen
-from bench.scenarios import SCENARIOS, chosen
+from bench.scenarios import ONLY_BY_NAME, SCENARIOS, chosen
 from bench.scrape import Scraper
 from bench.settings import DEFAULTS, RunSettings, SettingsError, parse
 from bench.stack import StackMissing, find
@@ -34,10 +34,11 @@ EXIT_OFF, EXIT_UNABLE = 1, 2
 INTERRUPTED = 130
 
 DESCRIPTION = f"""\
-Measure the running stack (make up), every scenario or those of --only, and check every answer.
+Measure the running stack (make up), every scenario but the last or those of --only, and check
+every answer.
 --quick takes about 3 minutes, --full about 20 with medians of 3 rounds. Scenarios:
 
-{chr(10).join(f"  {each.name:<15} {each.about}" for each in SCENARIOS)}
+{chr(10).join(f"  {each.name:<15} {each.about}" for each in (*SCENARIOS, *ONLY_BY_NAME))}
 """
 EPILOG = f"""\
 The figures: a second and latency as clients see them inside the measured window (warm-up left

@@ -19,8 +19,8 @@ RESTART_TIMEOUT_S = 90.0
 POLL_S = 0.02
 
 
-async def restart(*, stack: Stack, service: str) -> float:
-    """Stop a service; its launcher starts it again. Return seconds from that start to ready.
+async def restart(*, stack: Stack, service: str, by: signal.Signals = signal.SIGTERM) -> float:
+    """Stop a service *by* a signal; its launcher starts it again. Return seconds from that start to ready.
 
     Raises StackMissing when it is not ready in time.
     """
@@ -34,7 +34,7 @@ async def restart(*, stack: Stack, service: str) -> float:
     before = pid()
     if before is None:
         raise StackMissing(f"{service} does not run here")
-    os.kill(before, signal.SIGTERM)
+    os.kill(before, by)
     deadline = time.monotonic() + RESTART_TIMEOUT_S
     while time.monotonic() < deadline:
         now = pid()

@@ -102,12 +102,24 @@ SCENARIOS: Sequence[Scenario] = (
     Rush(),
     Due(),
 )
+# They take processes away, which leaves the scenarios behind them without figures of CPU.
+ONLY_BY_NAME: Sequence[Scenario] = (
+    Due(
+        name="due-restart",
+        about="As `due`, while inventory and reservation are killed (-9) just before and restarted.",
+        killed=("inventory", "reservation"),
+    ),
+)
 
 
 def chosen(names: Sequence[str]) -> list[Scenario]:
-    """Return the scenarios with these names, all without any; raises SettingsError."""
-    known = {scenario.name: scenario for scenario in SCENARIOS}
+    """Return the scenarios with these names; without any, all that disturb no other.
+
+    Raises SettingsError.
+    """
+    everything = (*SCENARIOS, *ONLY_BY_NAME)
+    known = {scenario.name: scenario for scenario in everything}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise SettingsError(f"no scenario {', '.join(unknown)}; there are {', '.join(known)}")
-    return [scenario for scenario in SCENARIOS if not names or scenario.name in names]
+    return [each for each in everything if each.name in names] if names else list(SCENARIOS)

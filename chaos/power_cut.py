@@ -34,14 +34,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--mutant", action="store_true", help="with synchronous_commit=off")
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", default="var/chaos/power-cut", help="folder of the report")
+    parser.add_argument("--out", help="folder of the report (default var/chaos/power-cut-…)")
     found = parser.parse_args(arguments)
     if not can_have_disks():
         print("a power cut needs root and loop devices: not run", file=sys.stderr)
         return NOT_ALLOWED
+    kind = ("postgres" if found.postgres else "kafka") + ("-control" if found.mutant else "")
     told = [
         *("--minutes", str(found.minutes), "--seed", str(found.seed), "--gap", "12"),
-        *("--faults", "F5" if found.postgres else "F7", "--out", found.out),
+        *("--faults", "F5" if found.postgres else "F7"),
+        *("--out", found.out or f"var/chaos/power-cut-{kind}"),
         *(["--mutant"] if found.mutant else []),
     ]
     code = campaign.main(told)

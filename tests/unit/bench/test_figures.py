@@ -98,6 +98,7 @@ def test_scenarios_are_chosen_by_name() -> None:
     """They keep their order; without names it is all of them; another name is refused."""
     assert ["reserve", "rush"] == [each.name for each in chosen(["rush", "reserve"])]
     assert list(SCENARIOS) == chosen([])
+    assert ["due", "due-restart"] == [each.name for each in chosen(["due-restart", "due"])]
     with pytest.raises(SettingsError, match="mixed"):
         chosen(["mixt"])
 
