@@ -80,7 +80,7 @@ def spread(values: Sequence[float]) -> Spread:
 def ratios(rounds: Sequence[Round], measure: str) -> tuple[float, Spread]:
     """Return the ratio of the medians, present to base, and the spread of the pairs' ratios.
 
-    Rounds are in pairs, base first; each pair ran one after the other.
+    Rounds are in pairs that ran one after the other; who is first changes from pair to pair.
     """
     base = [getattr(each, measure) for each in rounds if each.side == BASE]
     present = [getattr(each, measure) for each in rounds if each.side == PRESENT]
@@ -197,7 +197,8 @@ async def _rounds(
         for side in sides.values():
             await side.clean()
         for number in range(given.rounds):
-            for name, side in sides.items():
+            # What comes second meets a warmer machine, so each is second as often as first.
+            for name, side in list(sides.items())[:: -1 if number % 2 else 1]:
                 step = await _measured(side, name=name, given=given, screen=screen)
                 rounds.append(round_of(step, side=name))
                 for word, count in step.unexpected(expected=CREATED).items():

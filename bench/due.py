@@ -72,11 +72,11 @@ class Due:
         """Kill and wait; return the wall-clock second in which all of them were ready again."""
         if self.killed:
             await asyncio.sleep(due_at_s - KILLED_AHEAD_S - time.time())
-            again = (
-                restart(stack=ground.stack, service=service, by=signal.SIGKILL)
-                for service in self.killed
-            )
-            await asyncio.gather(*again)
+            async with asyncio.TaskGroup() as group:
+                for service in self.killed:
+                    group.create_task(
+                        restart(stack=ground.stack, service=service, by=signal.SIGKILL)
+                    )
         return time.time()
 
 

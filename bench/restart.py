@@ -20,9 +20,9 @@ POLL_S = 0.02
 
 
 async def restart(*, stack: Stack, service: str, by: signal.Signals = signal.SIGTERM) -> float:
-    """Stop a service *by* a signal; its launcher starts it again. Return seconds from that start to ready.
+    """Stop a service *by* a signal; its launcher starts it again.
 
-    Raises StackMissing when it is not ready in time.
+    Return the seconds from that start to ready. Raises StackMissing when it is not ready in time.
     """
     state_file = stack.data_dir / "state.json"
 

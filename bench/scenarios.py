@@ -106,7 +106,7 @@ SCENARIOS: Sequence[Scenario] = (
 ONLY_BY_NAME: Sequence[Scenario] = (
     Due(
         name="due-restart",
-        about="As `due`, while inventory and reservation are killed (-9) just before and restarted.",
+        about="As `due`, but inventory and reservation are killed (-9) half a second before.",
         killed=("inventory", "reservation"),
     ),
 )
