@@ -1,9 +1,6 @@
 """Request and reply over Kafka for a gateway: paced commands out, answers in.
 
-One reply partition for each gateway instance, assigned by hand (ADR 7). Commands leave at
-once while nothing is unanswered, otherwise when the last round is answered or after 5 ms,
-whichever comes first: the cost of the pipeline is for each round, not for each request
-(design, Performance).
+One reply partition for each gateway instance, assigned by hand (ADR 7).
 """
 
 from __future__ import annotations
@@ -25,15 +22,23 @@ from libs.events.contracts.inventory import AvailabilityReported
 from libs.events.envelope import Envelope
 from libs.events.kafka.feed import consumer
 from libs.events.kafka.lane import Lane
+from libs.events.kafka.pace import Pace
 from libs.events.kafka.publisher import producer, reaches_broker, send_in_batches
 from libs.events.ports import Outgoing
 from libs.events.registry import Unreadable
 from libs.events.requests import NotExecuted, OutcomeUnknown, Overloaded, Reply, Request
-from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY, Topic
+from libs.events.topics import (
+    GATEWAY_REPLIES,
+    INVENTORY_AVAILABILITY,
+    INVENTORY_COMMANDS,
+    RESERVATION_COMMANDS,
+    Topic,
+)
 
 log = structlog.get_logger()
 
-ROUND_S = 0.005
+ROUND_S = {INVENTORY_COMMANDS: 0.005, RESERVATION_COMMANDS: 0.01}
+"""So long a topic's next round waits for the last one, which takes longer over two services."""
 TIMER_S = 0.01
 FIGURES_PAUSE_S = 0.03
 """Figures are taken in gulps; what one gateway has sold, another shows within 100 ms."""
@@ -105,10 +110,9 @@ class KafkaCommandClient:
         self._lanes: defaultdict[tuple[str, int], Lane] = defaultdict(Lane)
         self._refused: Counter[tuple[str, int]] = Counter()
         self._told_at = -TOLD_EVERY_S
-        self._queue: deque[_Pending] = deque()
-        self._round: set[tuple[str, str]] = set()
-        self._wake = asyncio.Event()
-        self._round_answered = asyncio.Event()
+        self._paces: dict[str, Pace[_Pending]] = {
+            topic.name: Pace(round_s=round_s) for topic, round_s in ROUND_S.items()
+        }
         self._unacknowledged: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.ready = False
@@ -204,8 +208,7 @@ class KafkaCommandClient:
         lane = self._lane_with_room(request.topic, request.partition, now)
         pending = _Pending(request, lane, now, lane.enter(now), key=key)
         self._pending[key] = pending
-        self._queue.append(pending)
-        self._wake.set()
+        self._paces[request.topic].add(pending)
         return pending
 
     def _lane_with_room(self, topic: str, partition: int, now: float) -> Lane:
@@ -245,33 +248,23 @@ class KafkaCommandClient:
     def _forget(self, pending: _Pending) -> None:
         if self._pending.get(pending.key) is pending:
             del self._pending[pending.key]
-        if not pending.handed_over and pending in self._queue:
-            self._queue.remove(pending)
+        pace = self._paces[pending.request.topic]
+        if not pending.handed_over:
+            pace.remove(pending)
         if pending.in_lane:
             pending.in_lane = False
             pending.lane.given_up()
-        self._answered(pending.key)
-
-    def _answered(self, key: tuple[str, str]) -> None:
-        self._round.discard(key)
-        if not self._round:
-            self._round_answered.set()
+        pace.answered(pending)
 
     async def run_rounds(self) -> None:
-        """Send what is queued, in rounds, until cancelled."""
+        """Send what is queued, in rounds for each topic, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for topic, pace in self._paces.items():
+                group.create_task(self._run_rounds(pace), name=f"rounds to {topic}")
+
+    async def _run_rounds(self, pace: Pace[_Pending]) -> None:
         while True:
-            await self._wake.wait()
-            if self._round:
-                try:
-                    async with asyncio.timeout(ROUND_S):
-                        await self._round_answered.wait()
-                except TimeoutError:
-                    pass  # the last round takes longer: the next one leaves all the same
-            self._wake.clear()
-            batch = list(self._queue)
-            self._queue.clear()
-            self._round = {pending.key for pending in batch}
-            self._round_answered.clear()
+            batch = await pace.next_round()
             self._watch.round_sent(len(batch))
             await self._send(batch)
 
@@ -365,7 +358,8 @@ class KafkaCommandClient:
             return
         key = (envelope.correlation_id, envelope.fingerprint or "")
         pending = self._pending.get(key)
-        self._answered(key)
+        if pending is not None:
+            self._paces[pending.request.topic].answered(pending)
         if pending is not None and pending.in_lane:
             pending.in_lane = False
             now = time.monotonic()
