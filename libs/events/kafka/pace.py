@@ -16,6 +16,8 @@ LULL_S = 0.001
 """While nobody comes for so long, nobody will."""
 TOGETHER = 32
 """So many wait for nobody: a round's cost is small for each of them already."""
+FULL = 64
+"""So many do not even wait for the last round: a decider takes no more at once."""
 
 Item = TypeVar("Item")
 
@@ -23,8 +25,8 @@ Item = TypeVar("Item")
 class Pace(Generic[Item]):
     """A queue that is taken in rounds.
 
-    A round leaves at once while nothing is unanswered, otherwise when the last one is answered or
-    after *round_s*. Clients that wait for their answer ask again right after it: a round that left
+    A round leaves at once while nothing is unanswered, otherwise when the last one is answered,
+    when it is full, or after *round_s*. Clients that wait for their answer ask again right after it: a round that left
     in between would go with half of them while the other half waits its turn, and so on for ever.
     So it stays until they are there.
     """
@@ -35,7 +37,7 @@ class Pace(Generic[Item]):
         self._filled = asyncio.Event()
         self._complete = asyncio.Event()
         self._unanswered: set[Item] = set()
-        self._all_answered = asyncio.Event()
+        self._due = asyncio.Event()
         self._answered_at = 0.0
         self._expected = 0
         self._left = 0
@@ -46,6 +48,8 @@ class Pace(Generic[Item]):
         self._filled.set()
         if len(self._queue) >= self._expected:
             self._complete.set()
+        if len(self._queue) >= FULL:
+            self._due.set()
 
     def remove(self, item: Item) -> None:
         """Take an item out of the queue, where it has to be."""
@@ -59,7 +63,7 @@ class Pace(Generic[Item]):
         if not self._unanswered:
             self._answered_at = asyncio.get_running_loop().time()
             self._expected = min(len(self._queue) + self._left, TOGETHER)
-            self._all_answered.set()
+            self._due.set()
 
     async def next_round(self) -> list[Item]:
         """Wait until the next round is to leave, and take it."""
@@ -75,7 +79,7 @@ class Pace(Generic[Item]):
         taken = list(self._queue)
         self._queue.clear()
         self._unanswered = set(taken)
-        self._all_answered.clear()
+        self._due.clear()
         self._left = len(taken)
         return taken
 
@@ -83,10 +87,11 @@ class Pace(Generic[Item]):
         if self._unanswered:
             try:
                 async with asyncio.timeout(self._round_s):
-                    await self._all_answered.wait()
+                    await self._due.wait()
             except TimeoutError:
                 return  # the last round takes longer: the next one leaves all the same
-        await self._gather()
+        if not self._unanswered:
+            await self._gather()
 
     async def _gather(self) -> None:
         loop = asyncio.get_running_loop()

@@ -98,6 +98,16 @@ async def test_a_large_round_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -
         assert [["c", "d"]] == await rounds.left()
 
 
+async def test_a_full_round_does_not_wait_for_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a partition's limit rounds are as large as it takes them, and follow one another."""
+    monkeypatch.setattr(pace, "FULL", 2)
+    async with running(Rounds()) as rounds:
+        assert [["a"]] == await rounds.left("a")
+        assert [] == await rounds.left("b")
+        assert [["b", "c"]] == await rounds.left("c")
+        assert [] == await rounds.left("d")
+
+
 async def test_a_round_that_is_not_answered_holds_nobody_up_for_long() -> None:
     """A partition that hangs costs the others no more than `round_s`."""
     async with running(Rounds(round_s=0.0)) as rounds:
