@@ -26,9 +26,9 @@ class Pace(Generic[Item]):
     """A queue that is taken in rounds.
 
     A round leaves at once while nothing is unanswered, otherwise when the last one is answered,
-    when it is full, or after *round_s*. Clients that wait for their answer ask again right after it: a round that left
-    in between would go with half of them while the other half waits its turn, and so on for ever.
-    So it stays until they are there.
+    when it is full, or after *round_s*. Clients that wait for their answer ask again right after
+    it: a round that left in between would go with half of them while the other half waits its
+    turn, and so on for ever. So it stays until they are there.
     """
 
     def __init__(self, *, round_s: float) -> None:
