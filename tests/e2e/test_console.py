@@ -41,6 +41,8 @@ DRAWN = """(() => {
   return false;
 })()"""
 """Whether anything on the first plot has the colour of its line."""
+FITS = """[...document.querySelectorAll('#plot figure')].every(
+  (box) => box.querySelector('.uplot').offsetWidth <= box.clientWidth)"""
 COUNT_KEPT_BACK = """window.keptBack = 0;
 document.addEventListener("htmx:sseBeforeMessage", (event) => {
   if (event.defaultPrevented && event.target.id === "body-stock") window.keptBack += 1;
@@ -54,7 +56,10 @@ CLICK_REPLAY = """new MutationObserver((_, observer) => {
 """Clicks on a letter's button in the moment in which the panel with it is there."""
 LETTERS_TIMEOUT_S = 60.0
 """Letters are read every three seconds, and more seldom where reading is slow."""
-PAGES = ("", "/holds", "/events", "/partners", "/dead-letters", "/services", "/alerts")
+PAGES = (
+    *("", "/holds", "/events", "/partners", "/dead-letters", "/services", "/alerts"),
+    *("/runbook/alerts", "/runbook/procedures"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +145,8 @@ async def test_stock_moves_while_one_looks(page: Page, agency: Agency) -> None:
     await picture(page, "overview-light")
     await page.prefer("dark")
     assert await ground(page) < 60
+    # Drawn anew in other colours, each plot is as wide as its third of the page.
+    await eventually(lambda: page.run(FITS), what="plots that fit")
     await picture(page, "overview-dark")
     await page.press("t")
     assert await ground(page) > 200
@@ -202,6 +209,18 @@ async def test_everything_can_be_reached_by_keys(page: Page) -> None:
     await page.sees("Events", within="h1")
     await page.press(".")
     await page.sees("held still", within="#live")
+
+
+async def test_the_runbook_is_two_keys_away(page: Page, gateway: ServiceProcess) -> None:
+    """An alert's address leads to its procedure, which is in sight at once."""
+    await page.press("g")
+    await page.press("r")
+    await page.arrived()
+    await page.sees("First look", within="article")
+    await page.open(f"{gateway.ops_url}/console/runbook/alerts#databaseslow")
+    top = "document.getElementById('databaseslow').getBoundingClientRect().top"
+    await eventually(lambda: page.run(f"0 <= {top} && {top} < innerHeight / 2"))
+    await picture(page, "runbook")
 
 
 async def test_nothing_scrolls_sideways_on_a_phone(

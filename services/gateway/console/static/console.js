@@ -179,14 +179,18 @@
   const axis = (more) => ({ stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif", ...more });
   const draw = () => {
     for (const chart of charts) chart.destroy();
-    plot.replaceChildren();
-    charts = SERIES.map(([label, name], index) => {
+    // All boxes first: a box that is alone is as wide as all three.
+    const boxes = SERIES.map(([label]) => {
       const box = document.createElement("figure");
       const caption = document.createElement("figcaption");
-      const current = document.createElement("b");
-      caption.append(label + " ", current);
+      caption.append(label + " ", document.createElement("b"));
       box.append(caption);
-      plot.append(box);
+      return box;
+    });
+    plot.replaceChildren(...boxes);
+    charts = SERIES.map(([label, name], index) => {
+      const box = boxes[index];
+      const current = box.querySelector("b");
       const chart = new uPlot({
         width: box.clientWidth || 300,
         height: 150,
