@@ -27,6 +27,7 @@ from bench.table import render
 from bench.tables import verdict_table
 from bench.verdict import verdicts
 from bench.workload import WorkloadError
+from deploy import version
 from deploy.local.settings import SettingsError as LauncherSettingsError
 from deploy.local.settings import load as launcher_settings
 
@@ -93,7 +94,7 @@ async def bench(*, settings: RunSettings, screen: Screen) -> int:
     """Prepare, measure, report; return the exit code. Raises StackMissing, WorkloadError."""
     scenarios = chosen(settings.only)
     started_at = datetime.now(UTC)
-    machine, commit = facts.machine(), facts.commit()
+    machine, commit = facts.machine(), version.commit()
     stack, launcher = await find(), launcher_settings(process_environment=os.environ)
     timeout = aiohttp.ClientTimeout(total=seed.REQUEST_TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as http:
@@ -187,10 +188,9 @@ def conclude(screen: Screen, outcome: suite.Outcome, found: list[Any]) -> None:
 
 def headline(*, machine: Mapping[str, Any], commit: Mapping[str, Any]) -> str:
     """Say on what the figures were measured."""
-    changed = " with changes" if commit["changed_files"] else ""
     return (
         f"{machine['cores']} cores, {machine['processor']}, {machine['memory_gib']} GiB, "
-        f"Python {machine['python']}, commit {(commit['id'] or 'unknown')[:12]}{changed}"
+        f"Python {machine['python']}, {version.named(commit)}"
     )
 
 

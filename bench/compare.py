@@ -25,6 +25,7 @@ from bench.progress import Screen
 from bench.stack import PROCESSES, StackMissing
 from bench.table import Cell, render
 from bench.workload import Step, WorkloadError
+from deploy import version
 from deploy.local.settings import CHECKOUT, SettingsError
 
 FOLDER = CHECKOUT / "var" / "compare"
@@ -147,11 +148,11 @@ async def checked_out(commit: str, *, patch: Path | None, screen: Screen) -> Pat
 async def compare(*, given: argparse.Namespace, screen: Screen) -> bool:
     """Measure, show and keep; return whether all answers were right."""
     commit = resolve(given.base)
-    at, present = datetime.now(UTC), facts.commit()
+    at, present = datetime.now(UTC), version.commit()
     folder = await checked_out(commit, patch=given.patch, screen=screen)
-    tree = f"{(present['id'] or '?')[:12]}{' with changes' if present['changed_files'] else ''}"
     changed = f" with {given.patch.name}" if given.patch is not None else ""
-    title = f"base {commit[:12]}{changed}, present {tree}, {given.clients} connections"
+    sides_named = f"base {commit[:12]}{changed}, present {version.named(present)}"
+    title = f"{sides_named}, {given.clients} connections"
     screen.line(f"{title}, {given.seconds} s a round")
     sides = {
         BASE: OwnStack(checkout=folder, environment=own_settings(data_dir="var")),

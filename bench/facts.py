@@ -1,11 +1,10 @@
-"""What a result must say about itself: the machine, the commit, and where it is kept."""
+"""What a result must say about itself: the machine, and where it is kept."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ import psutil
 
 RESULTS = Path(__file__).parent / "results"
 CHECKOUT = Path(__file__).parents[1]
-GIT_TIMEOUT_S = 10
 
 
 def machine() -> dict[str, Any]:
@@ -29,13 +27,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_average_before": round(load_1m, 2),
     }
-
-
-def commit() -> dict[str, Any]:
-    """Return the checkout's commit id and whether files differ from it; None where git is not."""
-    head = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain")
-    return {"id": head, "changed_files": None if changes is None else bool(changes)}
 
 
 def folder(*, kind: str, at: datetime) -> Path:
@@ -66,18 +57,3 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=GIT_TIMEOUT_S,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

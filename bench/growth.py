@@ -28,6 +28,7 @@ from bench.settings import HOT_PRODUCT
 from bench.stack import Stack, StackMissing
 from bench.table import Cell, render
 from bench.workload import Step, WorkloadError, run
+from deploy import version
 from deploy.local.settings import SERVICES, SettingsError
 
 LEVELS = (0, 10_000, 100_000, 1_000_000)
@@ -299,7 +300,7 @@ def _mark(good: bool) -> str:
 async def growth(*, given: argparse.Namespace, screen: Screen) -> bool:
     """Run, show and keep; return whether every answer was right."""
     at = datetime.now(UTC)
-    machine, commit = facts.machine(), facts.commit()
+    machine, commit = facts.machine(), version.commit()
     async with fresh_stack(name="growth", screen=screen) as (own, stack):
         measured = Growth(own=own, stack=stack, given=given, screen=screen)
         levels = await measured.run()

@@ -26,6 +26,7 @@ from bench.settings import HOT_PRODUCT, SPREAD_PRODUCTS
 from bench.stack import Stack, StackMissing
 from bench.table import Cell, render
 from bench.workload import GENERATOR, Step, WorkloadError, run
+from deploy import version
 from deploy.local.settings import Address, SettingsError
 
 SHAPES = ((1, 1), (2, 1), (4, 1), (1, 2), (2, 2), (4, 2))
@@ -83,7 +84,7 @@ def arguments() -> argparse.Namespace:
 async def scale(*, given: argparse.Namespace, screen: Screen) -> bool:
     """Measure every shape, show and keep; return whether every answer was right."""
     at = datetime.now(UTC)
-    machine, commit = facts.machine(), facts.commit()
+    machine, commit = facts.machine(), version.commit()
     figures: list[Figure] = []
     faults: list[str] = []
     accepted = 0

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy import version
 from simulation.report import Campaign, Failure, write_report
 from simulation.run import STEPS, Verdict, history_of, play, play_seed, quiet
 from simulation.shrink import shrink, told
@@ -53,6 +54,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _run(asked: argparse.Namespace) -> Campaign:
+    commit = version.commit()
     seeds = range(asked.first, asked.first + asked.seeds)
     started, cpu_started_s = time.monotonic(), time.process_time()
     shown = started
@@ -87,6 +89,7 @@ def _run(asked: argparse.Namespace) -> Campaign:
         cpu_s=time.process_time() - cpu_started_s,
         counts=counts,
         failures=failures,
+        commit=commit,
     )
 
 

@@ -6,6 +6,9 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from deploy import version
 
 SOMETIMES = {
     "fenced writes": "run ended by Fenced",
@@ -81,6 +84,7 @@ class Campaign:
     cpu_s: float
     counts: Counter[str]
     failures: list[Failure]
+    commit: dict[str, Any]
 
     @property
     def command(self) -> str:
@@ -105,7 +109,7 @@ class Campaign:
         lines = [
             "# Simulation",
             "",
-            f"`{self.command}`",
+            f"`{self.command}` on {version.named(self.commit)}.",
             "",
             self.summary() + ".",
             "",
@@ -127,6 +131,7 @@ class Campaign:
         """Return the report for programs."""
         return {
             "command": self.command,
+            "commit": self.commit,
             "seeds": self.seeds,
             "first_seed": self.first,
             "steps": self.steps,

@@ -23,6 +23,7 @@ import aiohttp
 
 from bench import facts
 from bench.settings import PARTNER_KEY
+from deploy import version
 from deploy.local.settings import CHECKOUT
 from tests.campaign.platform import platform
 from tests.campaign.report import write_bounded
@@ -329,7 +330,7 @@ def main() -> int:
     result = {
         "command": f"python -m tests.campaign.bounded --seconds {arguments.seconds:g}",
         "machine": facts.machine(),
-        "commit": facts.commit(),
+        "commit": version.commit(),
         "promise_ms": PROMISE_S * 1000,
         "faults": faults,
         "broken": broken,

@@ -27,6 +27,7 @@ from bench.percentiles import summarise
 from bench.settings import PARTNER_KEY, PARTNERS
 from bench.tally import READ, RESERVE, Request, Tally
 from bench.traffic import INVENTORY_PATH, RESERVE_PATH
+from deploy import version
 from deploy.local.settings import CHECKOUT
 from libs.kernel.ids import command_id, reservation_id
 from tests.campaign.platform import platform
@@ -311,7 +312,7 @@ def main() -> int:
         f" --throttle {arguments.throttle} --times {arguments.times:g}"
         f"{'' if sheds else ' --without-shedding'}",
         "machine": facts.machine(),
-        "commit": facts.commit(),
+        "commit": version.commit(),
         "throttle_per_s": arguments.throttle,
         "times": arguments.times,
         "overload_s": arguments.seconds,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deploy import version
 from deploy.plotting import library, svg
 
 
@@ -95,11 +96,10 @@ def _write(folder: Path, name: str, result: Mapping[str, Any]) -> None:
 
 
 def _origin(result: Mapping[str, Any]) -> list[str]:
-    machine, commit = result["machine"], result["commit"]
-    changed = " with changes" if commit["changed_files"] else ""
+    machine = result["machine"]
     return [
         (
-            f"`{result['command']}` on commit {str(commit['id'])[:12]}{changed};"
+            f"`{result['command']}` on {version.named(result['commit'])};"
             f" {machine['cores']} cores ({machine['processor']}), load generator included;"
             f" load average at the end {machine['load_average_before']}."
         )

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from deploy import version
 from tests.rolling.faults import strike
 from tests.rolling.report import keep, lines
 from tests.rolling.rounds import roll_rounds
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="add the run to docs/evidence")
     given = parser.parse_args()
+    commit = version.commit()
     run = roll_rounds if given.what == "rounds" else strike
     with tempfile.TemporaryDirectory(prefix="ota-rolling-") as folder:
         result = asyncio.run(
@@ -42,6 +44,7 @@ def main() -> int:
                 limit_s=given.seconds_max,
             )
         )
+    result["commit"] = commit
     result["command"] = f"python -m tests.rolling {' '.join(sys.argv[1:])}"
     print("\n".join(lines(result)))
     if given.keep:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from deploy import version
 from deploy.local.settings import CHECKOUT
 from tests.rolling.load import Found
 
@@ -73,6 +74,11 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     return text
 
 
+def _on(run: Mapping[str, Any]) -> str:
+    """Say which version was run; runs of before it was kept do not know."""
+    return f" on {version.named(run['commit'])}" if "commit" in run else ""
+
+
 def keep(result: Mapping[str, Any]) -> None:
     """Add a run to the evidence and write its page."""
     EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +89,6 @@ def keep(result: Mapping[str, Any]) -> None:
     for run in runs:
         title, *rest = lines(run)
         parts.append(f"## {title}\n")
-        parts.append(f"`{run['command']}`, {run['at']}\n")
+        parts.append(f"`{run['command']}`{_on(run)}, {run['at']}\n")
         parts.append("\n".join(f"- {line}" for line in rest) + "\n")
     EVIDENCE.with_suffix(".md").write_text("\n".join(parts))

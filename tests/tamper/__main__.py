@@ -14,7 +14,9 @@ import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from deploy import version
 from tests.support.exported import PlayedSystem
 from tests.tamper.campaign import Outcome, campaign
 from tests.tamper.controls import Control, controls
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--from", dest="source", type=Path, help="an export to tamper with")
     parser.add_argument("--write", action="store_true", help="write docs/evidence/tampering*")
     arguments = parser.parse_args()
+    commit = version.commit()
     with tempfile.TemporaryDirectory(prefix="ota-tamper-") as scratch:
         source = arguments.source or PlayedSystem(seed=arguments.seed, holds=arguments.holds).write(
             Path(scratch) / "played"
@@ -49,7 +52,7 @@ def main() -> None:
     for control in found:
         sys.stdout.write(f"{'✓' if control.holds else '✗'} {control.name}: {control.outcome}\n")
     if arguments.write:
-        _write(arguments, outcomes, found, seconds)
+        _write(arguments, outcomes, found, seconds, commit)
     sys.stdout.write(f"{len(outcomes) - len(missed)} of {len(outcomes)} detected\n")
     raise SystemExit(1 if missed or not all(control.holds for control in found) else 0)
 
@@ -62,7 +65,11 @@ def _progress(done: int, count: int, outcomes: list[Outcome]) -> None:
 
 
 def _write(
-    arguments: argparse.Namespace, outcomes: list[Outcome], found: list[Control], seconds: float
+    arguments: argparse.Namespace,
+    outcomes: list[Outcome],
+    found: list[Control],
+    seconds: float,
+    commit: dict[str, Any],
 ) -> None:
     EVIDENCE.mkdir(parents=True, exist_ok=True)
     command = f"make tamper COUNT={arguments.count} SEED={arguments.seed}"
@@ -71,6 +78,7 @@ def _write(
         command, name = f"{command} FROM=<export>", "tampering-live"
     report = {
         "command": command,
+        "commit": commit,
         "source": "an export of the running system" if arguments.source else "a played system",
         "count": len(outcomes),
         "detected": sum(outcome.detected for outcome in outcomes),

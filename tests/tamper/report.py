@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploy import version
 from ota_verify.findings import CHECKS
 from tests.tamper.campaign import Outcome
 from tests.tamper.controls import Control
 
 _OPENING = (
-    "`{command}`: {count} tamperings of {source}, drawn at random, **{detected} of {count}"
-    " detected** in {seconds:.0f} s. Each one changes an export and is judged by `ota-verify`,"
-    " which shares no code with the services. All of them, with what was said of each, are in the"
-    " JSON file beside this one."
+    "`{command}` on {version}: {count} tamperings of {source}, drawn at random,"
+    " **{detected} of {count} detected** in {seconds:.0f} s. Each one changes an export and is"
+    " judged by `ota-verify`, which shares no code with the services. All of them, with what was"
+    " said of each, are in the JSON file beside this one."
 )
 _ATTACKER = (
     "An attacker with all rights in the databases can change an event and make everything anew:"
@@ -37,7 +38,7 @@ def markdown(
     lines = [
         "# Tampering with the stored rows",
         "",
-        _OPENING.format(**report),
+        _OPENING.format(**report, version=version.named(report["commit"])),
         "",
         "| class | tampering | tried | detected |",
         "|---|---|---|---|",
