@@ -4,7 +4,6 @@
 PYTHON := .venv/bin/python
 LAUNCHER := $(PYTHON) -m deploy.local
 CHAOS := tests/e2e/test_chaos.py
-QUICK_LAYERS := L1,unit
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
@@ -85,8 +84,8 @@ test-overload: install ## Five times what the ledger can take, and every endpoin
 simulate: install ## Play random histories of the whole platform in one process: SEEDS=200 FROM=0 STEPS=400 (REPORT=folder).
 	@$(PYTHON) -m simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --steps $(or $(STEPS),400) $(if $(REPORT),--report $(REPORT))
 
-mutants: install ## Put each seeded bug into a copy of the tree and see which check catches it (LAYERS=L1,unit,L3 ARGS="M01 M05").
-	@$(PYTHON) -m simulation.mutants --layers $(or $(LAYERS),$(QUICK_LAYERS)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
+mutants: install ## Put each seeded bug into a copy of the tree and see which check catches it (LAYERS=L1,unit ARGS="M01 M05" for some; L3 needs root).
+	@$(PYTHON) -m simulation.mutants $(if $(LAYERS),--layers $(LAYERS)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 backup: install ## Copy the running stack's databases and keep their log from then on (OTA_BACKUP_DIR).
 	@$(PYTHON) -m deploy.backup backup

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from chaos import __main__ as campaign
 from chaos.checks import PROMISED
@@ -51,11 +52,30 @@ def main(arguments: Sequence[str]) -> int:
     if code not in (0, 1) or not report.exists():
         return 2
     plain = json.loads(report.read_text(encoding="utf-8"))
+    caught = judges(plain)
+    if caught:
+        print(f"caught by {'; '.join(caught)}\n{first_seen(plain)}")
     if not found.mutant:
-        return 0 if plain["passed"] else 1
-    broken = [x["name"] for x in plain["findings"] if x["name"] in PROMISES and x["wrong"]]
-    print(f"control: {', '.join(broken) or 'nothing'} broke without flushing")
-    return 0 if broken else 1
+        return 0 if plain["held"] else 1
+    print(f"control: {len(caught)} judges saw what was lost without flushing")
+    return 0 if broken(plain) else 1
+
+
+def broken(plain: Mapping[str, Any]) -> list[str]:
+    """Return what partners were promised and did not find; how quick it was is no promise here."""
+    return [x["name"] for x in plain["findings"] if x["name"] in PROMISES and x["wrong"]]
+
+
+def first_seen(plain: Mapping[str, Any]) -> str:
+    """Return what was seen first, on one line: the programs name the invariant."""
+    marked = [word for x in plain["programs"] if x["code"] for word in x["words"] if "✗" in word]
+    seen = [word for x in plain["findings"] if x["name"] in PROMISES for word in x["wrong"]]
+    return " ".join([*marked, *seen, ""][0].replace("✗", "").split())
+
+
+def judges(plain: Mapping[str, Any]) -> list[str]:
+    """Return who says that something was lost: checks of promises, and the programs beside us."""
+    return [*broken(plain), *(x["name"] for x in plain["programs"] if x["code"])]
 
 
 if __name__ == "__main__":

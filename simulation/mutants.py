@@ -14,23 +14,27 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from deploy import version
 from simulation.patches import FOLDER, Mutant, load
 
 ROOT = Path(__file__).parents[1]
 IGNORED = ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache", "node_modules")
-SIMULATED, UNIT, STACK = "L1", "unit", "L3"
+LAYERS = SIMULATED, UNIT, STACK = "L1", "unit", "L3"
+NOT_ALLOWED = 3
+"""The exit code of a command that needs root and has none."""
 LIMIT_S = 900
 FAILURES_MAX = 6
 """So many failing seeds are looked at, to see which checks catch a bug."""
 _BROKEN = re.compile(r"^seed (\d+) breaks (.+?): (.*)$", re.M)
 _FAILED = re.compile(r"^FAILED (\S+)", re.M)
-_TOLD = re.compile(r"^caught by (.+)$", re.M)
+_TOLD = re.compile(r"^caught by (.+)\n(.*)$", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +55,24 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; 0 if every mutant that was run was caught."""
     parser = argparse.ArgumentParser(prog="python -m simulation.mutants", description=__doc__)
     parser.add_argument("numbers", nargs="*", help="M01 M02 ...; default: all")
-    parser.add_argument("--layers", default=f"{SIMULATED},{UNIT}", help="L1,unit,L3")
+    all_layers = ",".join(LAYERS)
+    parser.add_argument("--layers", default=all_layers, help=f"default: all, {all_layers}")
     parser.add_argument("--report", metavar="FOLDER", help="write mutants.md and .json there")
     asked = parser.parse_args(arguments)
-    layers = asked.layers.split(",")
-    results = []
+    commit, results = version.commit(), []
     for mutant in load(ROOT / FOLDER):
         if asked.numbers and mutant.number not in asked.numbers:
             continue
-        result = hunt(mutant) if mutant.layer in layers else _left(mutant)
+        chosen = mutant.layer in asked.layers.split(",")
+        result = hunt(mutant) if chosen else left(mutant, f"layer {mutant.layer} was not asked for")
         results.append(result)
         print(_line(result), flush=True)
     ran = [each for each in results if each.ran]
     caught = [each for each in ran if each.check]
-    left = len(results) - len(ran)
-    print(
-        f"{len(caught)} of {len(ran)} caught" + (f", {left} left to other layers" if left else "")
-    )
+    untried = [f"{each.number} NOT RUN: {each.detail}" for each in results if not each.ran]
+    print("\n".join([f"{len(caught)} of {len(ran)} caught", *untried]))
     if asked.report:
-        write_report(results, Path(asked.report))
+        write_report(results, Path(asked.report), commit=commit)
     return 0 if len(caught) == len(ran) else 1
 
 
@@ -96,7 +99,9 @@ def hunt(mutant: Mutant) -> Result:
             timeout=LIMIT_S,
             check=False,
         )
-    check, detail = _catcher(run.stdout) if run.returncode == 1 else ("", _end(run))
+    if run.returncode == NOT_ALLOWED and mutant.layer == STACK:
+        return left(mutant, run.stderr.strip()[-300:])
+    check, detail = catcher(run.stdout) if run.returncode == 1 else ("", _end(run))
     return Result(
         number=mutant.number,
         title=mutant.title,
@@ -108,20 +113,21 @@ def hunt(mutant: Mutant) -> Result:
     )
 
 
-def _left(mutant: Mutant) -> Result:
+def left(mutant: Mutant, why: str) -> Result:
+    """Return the result of a mutant that was not run."""
     return Result(
         number=mutant.number,
         title=mutant.title,
         layer=mutant.layer,
         command=mutant.command,
         check="",
-        detail=f"run by layer {mutant.layer}",
+        detail=why,
         duration_s=0.0,
         ran=False,
     )
 
 
-def _catcher(output: str) -> tuple[str, str]:
+def catcher(output: str) -> tuple[str, str]:
     """Return which check has caught the bug, and what it saw."""
     if found := list(_BROKEN.finditer(output)):
         checks = dict.fromkeys(each[2] for each in found)
@@ -129,7 +135,7 @@ def _catcher(output: str) -> tuple[str, str]:
     if failed := _FAILED.search(output):
         return failed[1], ""
     if told := _TOLD.search(output):
-        return told[1], ""
+        return told[1], told[2][:160]
     return "", output[-300:]
 
 
@@ -144,23 +150,31 @@ def _line(result: Result) -> str:
     return f"{result.number}  {result.title:<58} {verdict:<34} {result.detail[:110]}"
 
 
-def write_report(results: Sequence[Result], folder: Path) -> None:
+def write_report(results: Sequence[Result], folder: Path, *, commit: Mapping[str, Any]) -> None:
     """Write the table as Markdown and as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
         "# Seeded bugs",
         "",
-        "`make mutants` puts each of them into a copy of the tree (`tests/mutants`).",
+        (
+            "`make mutants` puts each of them into a copy of the tree (`tests/mutants`) and runs"
+            f" the command that has to notice. {version.named(commit).capitalize()}:"
+            f" {sum(bool(each.check) for each in results)} of {len(results)} caught."
+        ),
         "",
         "| bug | what is switched off | layer | caught by | how |",
         "|---|---|---|---|---|",
     ]
     for each in results:
-        verdict = each.check or ("**nobody**" if each.ran else f"`{each.command}`")
-        how = each.detail.replace("|", "/") if each.ran else ""
+        verdict = each.check or ("**nobody**" if each.ran else "**not run**")
+        how = each.detail.replace("|", "/").replace("\n", " ")
         lines.append(f"| {each.number} | {each.title} | {each.layer} | {verdict} | {how} |")
     (folder / "mutants.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    document = json.dumps([asdict(each) for each in results], indent=2, ensure_ascii=False)
+    document = json.dumps(
+        {"commit": commit, "mutants": [asdict(each) for each in results]},
+        indent=2,
+        ensure_ascii=False,
+    )
     (folder / "mutants.json").write_text(document + "\n", encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ from shutil import copytree, ignore_patterns
 
 import pytest
 
+from simulation.mutants import LAYERS, catcher, left, write_report
 from simulation.patches import FOLDER, DoesNotFit, Mutant, load, parse
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,28 @@ def test_patch_fits_in_one_place_only(tmp_path: Path) -> None:
     path.write_text("def two():\n    return 2\n\n" * 2, encoding="utf-8")
     with pytest.raises(DoesNotFit, match="2 times"):
         mutant.apply(tmp_path)
+
+
+def test_whoever_says_so_has_caught_it() -> None:
+    """A broken promise of the simulation, a failed test, or the judges of a power cut."""
+    told = "control: ...\ncaught by every promised hold is there; ota_verify\nres_1: not there\n"
+    assert ("every promised hold is there; ota_verify", "res_1: not there") == catcher(told)
+    assert ("I1 oversell", "seed 3: by 1") == catcher("seed 3 breaks I1 oversell: by 1\n")
+    assert "" == catcher("It took 12 s to work again\n")[0]
+
+
+def test_what_was_not_run_is_not_called_caught(tmp_path: Path) -> None:
+    """It says why, in the table too."""
+    result = left(load(ROOT / FOLDER)[3], "a power cut needs root")
+    write_report([result], tmp_path, commit={"id": "a" * 40, "changed_files": True})
+    text = (tmp_path / "mutants.md").read_text(encoding="utf-8")
+    assert "| **not run** | a power cut needs root |" in text
+    assert "Commit aaaaaaaaaaaa with changes: 0 of 1 caught." in text
+
+
+def test_every_layer_is_asked_by_default() -> None:
+    """`make mutants` leaves no bug to another command."""
+    assert {each.layer for each in MUTANTS} <= set(LAYERS)
 
 
 def test_patch_without_a_heading_is_refused() -> None:
