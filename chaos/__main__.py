@@ -23,6 +23,7 @@ from chaos.judge import hand_over, judge, recovery
 from chaos.options import Options, parse
 from chaos.report import Outcome, write
 from chaos.watched import NotReady
+from deploy import version
 from deploy.local.state import FolderLock
 
 LINE_PAUSE_S = 5.0
@@ -65,7 +66,7 @@ class Screen:
 
 async def run(options: Options, command: str) -> Outcome:
     """Run a campaign and return what it found; raises NotReady when it can't be run."""
-    screen = Screen()
+    screen, commit = Screen(), version.commit()
     root = options.root and can_have_disks()
     shutil.rmtree(options.folder / "export", ignore_errors=True)
     (options.folder / "export").mkdir(parents=True)
@@ -86,6 +87,7 @@ async def run(options: Options, command: str) -> Outcome:
         )
     return Outcome(
         command=command,
+        commit=commit,
         seed=options.seed,
         minutes=options.minutes,
         began_ns=campaign.began_ns,
@@ -165,7 +167,7 @@ def main(arguments: Sequence[str]) -> int:
     if not options.keep and outcome.passed:
         for name in ("export", "verified"):
             shutil.rmtree(options.folder / name, ignore_errors=True)
-    return 0 if outcome.passed and not outcome.missing else 1
+    return 0 if outcome.passed else 1
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ class Caller:
         completed_ns = time.monotonic_ns()
         took_s = (completed_ns - line["invoked_ns"]) / 1e9
         self.statuses[str(answer.status or "none")] += 1
-        if answer.status is not None and took_s >= SLOW_S and len(self.slow) < SLOW_KEPT_MAX:
+        if took_s >= SLOW_S and len(self.slow) < SLOW_KEPT_MAX:
             self.slow.append(
                 {
                     **{name: line[name] for name in ("op", "path", "gateway", "invoked_ns")},

@@ -43,6 +43,7 @@ class Done:
     name: str
     what: str = ""
     targets: tuple[str, ...] = ()
+    holds: str = ""
     at_ns: int = 0
     healed_ns: int = 0
     skipped: str = ""
@@ -54,6 +55,7 @@ class Done:
             "fault": self.name,
             "what": self.what,
             "targets": list(self.targets),
+            "holds": self.holds,
             "at_ns": self.at_ns,
             "healed_ns": self.healed_ns,
             "seed": self.planned.seed,
@@ -115,7 +117,7 @@ class Campaign:
                     asyncio.timeout(HEAL_LIMIT_S),
                     fault.inject(self.ground, dice, planned.length_s) as hurt,
                 ):
-                    done.what, done.targets = hurt.what, hurt.targets
+                    done.what, done.targets, done.holds = hurt.what, hurt.targets, hurt.holds
                     done.at_ns = time.monotonic_ns()
                     await asyncio.sleep(planned.length_s)
             except* Skipped as skipped:

@@ -12,10 +12,14 @@ from chaos.ground import Ground
 
 @dataclass(frozen=True, slots=True)
 class Hurt:
-    """What was done, in words, and the names of the processes it was done to."""
+    """What was done, in words, and the names of the processes it was done to.
+
+    *holds* says how these keep what they are asked: killed, stopped, cut off; empty if they do not.
+    """
 
     what: str
     targets: tuple[str, ...] = ()
+    holds: str = ""
 
 
 Inject = Callable[[Ground, random.Random, float], AbstractAsyncContextManager[Hurt]]

@@ -16,6 +16,8 @@ VALUES: dict[Mode, tuple[float, ...]] = {
     "slow": (65_536.0,),
     "slicer": (7.0, 64.0),
 }
+HOLDS: frozenset[Mode] = frozenset(("latency", "slow", "blackhole", "half_open"))
+"""What keeps bytes back; the others deliver them, or end the connection, at once."""
 
 
 @asynccontextmanager
@@ -36,4 +38,5 @@ async def disturb(ground: Ground, dice: random.Random, _: float) -> AsyncIterato
         yield Hurt(
             f"network: {mode} {rule.value or ''} at {door} {who}".replace("  ", " ").strip(),
             targets,
+            holds=f"network: {mode}" if targets and mode in HOLDS else "",
         )

@@ -51,7 +51,7 @@ async def kill(ground: Ground, dice: random.Random, _: float) -> AsyncIterator[H
     async with ground.claim(each.name):
         process = ground.processes[each.name]
         process.kill()
-        yield Hurt(f"kill -9 {each.name}", (each.name,))
+        yield Hurt(f"kill -9 {each.name}", (each.name,), holds="killed")
         await process.until_ready(timeout_s=BACK_TIMEOUT_S)
 
 
@@ -63,7 +63,7 @@ async def stop_owner(ground: Ground, dice: random.Random, _: float) -> AsyncIter
         process = ground.processes[each.name]
         process.signal(signal.SIGSTOP)
         try:
-            yield Hurt(f"SIGSTOP {each.name}", (each.name,))
+            yield Hurt(f"SIGSTOP {each.name}", (each.name,), holds="stopped")
         finally:
             process.signal(signal.SIGCONT)
         await process.until_ready(timeout_s=BACK_TIMEOUT_S)
@@ -98,7 +98,11 @@ async def block(ground: Ground, dice: random.Random, length_s: float) -> AsyncIt
             cwd=CHECKOUT,
         )
         try:
-            yield Hurt(f"the event loop of {each.name} stands still {seconds:.1f} s", (each.name,))
+            yield Hurt(
+                f"the event loop of {each.name} stands still {seconds:.1f} s",
+                (each.name,),
+                holds="event loop stopped",
+            )
         finally:
             code = await freezer.wait()
         if code == NOT_ALLOWED:

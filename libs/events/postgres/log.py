@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
+import structlog
 
 from libs.events.envelope import Envelope, Position
 from libs.events.ports import (
@@ -31,9 +32,16 @@ from libs.events.stored import envelope_of
 from libs.kernel.state import Entity, State
 from libs.runtime.postgres import acquire, connect
 
+log = structlog.get_logger()
+
 LOAD_TIMEOUT_S = 60
 """Reading the open entities of a partition at the start, far above any other statement."""
 LOAD_GULP = 1_000
+UNANSWERED = (
+    *(asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
+    *(OSError, TimeoutError),
+)
+"""The server was asked to write and did not say what has become of it."""
 _HEAD = "partition, epoch, generation, seq, decided_at, hash, inputs"
 _ANSWER = "command_id::text, fingerprint, type, version, answer, reply_to, evidence"
 _EVENT_FIELDS = {
@@ -152,6 +160,17 @@ class PostgresLog:
             )
         except asyncpg.UniqueViolationError as error:
             raise Repeated(str(error)) from error
+        except UNANSWERED as error:
+            # Where the next owner finds the head tells what has become of it.
+            log.warning(
+                "write.unanswered",
+                partition=before.partition,
+                epoch=before.epoch,
+                seq=before.seq,
+                events=len(write.events),
+                reason=repr(error),
+            )
+            raise
         if written is None:
             raise Fenced(f"{self._source} partition {self._partition} has a newer owner")
         assert isinstance(written, datetime)

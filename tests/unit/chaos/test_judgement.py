@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
+from chaos.caller import SLOW_S, Call, Caller, Partner
 from chaos.checks import Finding, Wait, slow_answers
-from chaos.counters import WANTED, Sums, sometimes
-from chaos.history import kept
+from chaos.counters import RESOLVED, WANTED, Sums, logged, sometimes
+from chaos.history import History, kept
+from chaos.power_cut import first_seen, judges
+from chaos.report import Outcome
 
 SECOND = 1_000_000_000
 SLOW = {
@@ -18,12 +27,43 @@ SLOW = {
     "status": 201,
     "took_s": 3.0,
 }
+URL = "http://127.0.0.1:1"
 GATEWAYS = {"127.0.0.1:1": "gateway-1"}
 
 
-def fault(*targets: str, at: int, healed: int) -> dict[str, object]:
+def fault(*targets: str, at: int, healed: int, holds: str = "killed") -> dict[str, object]:
     """Return a fault between two seconds."""
-    return {"targets": list(targets), "at_ns": at * SECOND, "healed_ns": healed * SECOND}
+    return {
+        "fault": "F1",
+        "targets": list(targets),
+        "holds": holds,
+        "at_ns": at * SECOND,
+        "healed_ns": healed * SECOND,
+    }
+
+
+class Silent:
+    """A session whose every request ends in an error after so long."""
+
+    def __init__(self, seconds: float, error: Exception) -> None:
+        self.seconds, self.error = seconds, error
+
+    @asynccontextmanager
+    async def request(self, *_: object, **__: object) -> AsyncIterator[None]:
+        """Wait and fail."""
+        await asyncio.sleep(self.seconds)
+        raise self.error
+        yield
+
+
+class Unkept(History):
+    """A history that nobody will read."""
+
+    def __init__(self) -> None:
+        pass
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Forget a line."""
 
 
 def slow(
@@ -48,6 +88,30 @@ def test_a_hurt_gateway_may_hold_its_answers() -> None:
     """While it is hurt and a moment afterwards."""
     assert slow(fault("gateway-1", at=11, healed=12)).passed
     assert slow(fault("gateway-1", at=5, healed=9)).passed
+
+
+def test_only_what_holds_a_gateway_excuses_it() -> None:
+    """A restart or a want of files does not; it is told which fault excused how many."""
+    assert not slow(fault("gateway-1", at=9, healed=14, holds="")).passed
+    found = slow(
+        fault("gateway-1", at=9, healed=14, holds=""),
+        fault("gateway-1", at=9, healed=14, holds="stopped"),
+    )
+    assert {"F1 stopped": 1} == found.excused
+
+
+async def test_a_call_without_any_answer_is_slow_too() -> None:
+    """What broke at once is not; what was given up after two seconds counts like an answer."""
+    caller = Caller(urls=[URL], history=Unkept(), dice=random.Random(0))
+    partner = Partner(name="p", key="k", channel="ota")
+    for seconds, error in ((0.0, ConnectionResetError()), (SLOW_S, TimeoutError())):
+        caller.session = Silent(seconds, error)  # type: ignore[assignment]
+        await caller.send(Call(partner=partner, op="reserve", method="POST", path="/x"))
+    (found,) = caller.slow
+    assert found["status"] is None
+    assert found["took_s"] >= SLOW_S
+    judged = slow_answers(caller.slow, gateways={}, faults=(), lags=(), waits=(), answers=2)
+    assert "without an answer" in judged.wrong[0]
 
 
 def test_the_harness_does_not_count_its_own_lag() -> None:
@@ -88,6 +152,79 @@ def test_every_wanted_counter_is_told() -> None:
     assert set(WANTED) <= set(found)
     assert 3 == found["expiry lost to activation"]
     assert 0 == found["fenced writes"]
+
+
+def test_unknown_commits_are_resolved_by_the_next_owner(tmp_path: Path) -> None:
+    """Its position tells whether the batch is there; who lost an answer himself tells nothing."""
+    lines = [
+        said("write.unanswered", epoch=4, seq=10, events=2),
+        said("partition.owned", epoch=6, seq=12),
+        said("write.unanswered", epoch=6, seq=20, events=1),
+        said("write.unanswered", epoch=7, seq=20, events=0),
+        said("partition.owned", epoch=8, seq=20),
+        said("write.unanswered", epoch=8, seq=30, events=1),
+        said("partition.owned", epoch=5, seq=99, partition=2),
+        '{"event": "partition.owned", "epo',
+    ]
+    (tmp_path / "inventory-1.log").write_text("\n".join(lines[::2]))
+    (tmp_path / "inventory-2.log").write_text("\n".join(lines[1::2]))
+    found = logged(tmp_path)
+    assert 2 == found[RESOLVED]
+    assert 1 == found["of these, the batch was there"]
+    assert 1 == found["of these, the batch was not there"]
+    counted = sometimes(sums={}, logs={}, lost={"write": 9}, model={"counts": {}})
+    assert 0 == counted[RESOLVED]
+    assert 9 == counted["answers to writes lost by the proxy"]
+
+
+def said(event: str, **fields: int) -> str:
+    """Return a log line of inventory's first partition."""
+    return json.dumps({"event": event, "service.name": "inventory", "partition": 1, **fields})
+
+
+def an_outcome(**fields: Any) -> Outcome:
+    """Return the outcome of a run in which all was well."""
+    made: dict[str, Any] = {
+        "command": "x",
+        "commit": {"id": None, "changed_files": None},
+        "seed": 1,
+        "minutes": 1.0,
+        "began_ns": 0,
+        "faults": (),
+        "left_out": (),
+        "seconds": (),
+        "findings": (Finding("x", 1),),
+        "counters": dict.fromkeys(WANTED, 1),
+        "wanted": frozenset(("F9",)),
+        "recovery_s": 0.1,
+    }
+    return Outcome(**{**made, **fields})
+
+
+def test_a_run_in_which_something_never_happened_has_not_passed() -> None:
+    """Unless no chosen fault leads to it."""
+    assert an_outcome().passed
+    unresolved = dict.fromkeys(WANTED, 1) | {RESOLVED: 0}
+    found = an_outcome(counters=unresolved)
+    assert found.held
+    assert not found.passed
+    assert an_outcome(counters=unresolved, wanted=frozenset(("F1",))).passed
+
+
+def test_a_power_cut_names_who_noticed() -> None:
+    """Checks of promises and programs; that something was slow shows no loss."""
+    names = ("every activation has its order", "everything works again 10 s after the last fault")
+    plain = {
+        "findings": [{"name": name, "wrong": ["O-1:\n not there"]} for name in names],
+        "programs": [
+            {"name": "ota_checker", "code": 1, "words": ["I1 passed", "✗ I3: a hold is lost"]},
+            {"name": "ota_verify", "code": 0, "words": ["✓ sound"]},
+        ],
+    }
+    assert [names[0], "ota_checker"] == judges(plain)
+    assert "I3: a hold is lost" == first_seen(plain)
+    assert "O-1: not there" == first_seen({**plain, "programs": []})
+    assert [] == judges({"findings": plain["findings"][1:], "programs": []})
 
 
 def test_the_history_keeps_what_is_compared() -> None:
