@@ -28,9 +28,11 @@ from bench.tables import verdict_table
 from bench.verdict import verdicts
 from bench.workload import WorkloadError
 from deploy import version
+from deploy.local.settings import CHECKOUT
 from deploy.local.settings import SettingsError as LauncherSettingsError
 from deploy.local.settings import load as launcher_settings
 
+EVIDENCE = CHECKOUT / "docs" / "evidence"
 EXIT_OFF, EXIT_UNABLE = 1, 2
 INTERRUPTED = 130
 
@@ -87,10 +89,16 @@ def arguments() -> argparse.Namespace:
             default=os.environ.get(variable, ""),
             help=f"{text} ({variable}, default {DEFAULTS[variable]})",
         )
+    parser.add_argument(
+        "--report",
+        metavar="NAME",
+        default=os.environ.get("BENCH_REPORT", ""),
+        help="also write docs/evidence/NAME.md and .json, as expiry (BENCH_REPORT)",
+    )
     return parser.parse_args()
 
 
-async def bench(*, settings: RunSettings, screen: Screen) -> int:
+async def bench(*, settings: RunSettings, screen: Screen, evidence: str) -> int:
     """Prepare, measure, report; return the exit code. Raises StackMissing, WorkloadError."""
     scenarios = chosen(settings.only)
     started_at = datetime.now(UTC)
@@ -150,6 +158,19 @@ async def bench(*, settings: RunSettings, screen: Screen) -> int:
         },
         configuration=configured,
     )
+    if evidence:
+        report.evidence(
+            EVIDENCE,
+            evidence,
+            outcome=outcome,
+            verdicts=found,
+            scenarios=scenarios,
+            result={"command": command(settings, evidence), **result},
+            facts={
+                "command": f"`{command(settings, evidence)}`, {started_at:%Y-%m-%d %H:%M} UTC",
+                "on": headline(machine=machine, commit=commit),
+            },
+        )
     screen.line(
         f"{'✓ all right' if result['passed'] else '✗ NOT all right'}; "
         f"written to {facts.shown(path)} and {facts.shown(written)}"
@@ -186,6 +207,16 @@ def conclude(screen: Screen, outcome: suite.Outcome, found: list[Any]) -> None:
         screen.line(f"✗ {fault}")
 
 
+def command(settings: RunSettings, evidence: str) -> str:
+    """Return what repeats a run, on a stack that `make up` has started."""
+    words = [
+        f"BENCH={'full' if settings.full else 'quick'} BENCH_ROUNDS={settings.rounds}",
+        *([f"BENCH_ONLY={','.join(settings.only)}"] if settings.only else []),
+        f"BENCH_REPORT={evidence} make bench",
+    ]
+    return " ".join(words)
+
+
 def headline(*, machine: Mapping[str, Any], commit: Mapping[str, Any]) -> str:
     """Say on what the figures were measured."""
     return (
@@ -200,7 +231,7 @@ def main() -> int:
     screen = Screen(out=sys.stdout, terminal=sys.stdout.isatty())
     try:
         settings = parse({name: getattr(given, _attribute(name)) for name in DEFAULTS})
-        return asyncio.run(bench(settings=settings, screen=screen))
+        return asyncio.run(bench(settings=settings, screen=screen, evidence=given.report))
     except (SettingsError, LauncherSettingsError, StackMissing, WorkloadError) as error:
         screen.line(f"✗ {error}")
         return EXIT_UNABLE

@@ -15,6 +15,7 @@ from bench.percentiles import summarise
 from bench.restart import restart
 from bench.row import Row
 from bench.settings import HOT_PRODUCT
+from bench.verdict import EARLIEST
 
 HOLDS = 5_000
 CLIENTS = 128
@@ -83,7 +84,7 @@ class Due:
 def _figures(late_s: Sequence[float], *, after_due_s: float | None) -> dict[str, float]:
     if not late_s:
         return {}
-    found = {"earliest s": round(late_s[0], 3)}
+    found = {EARLIEST: round(late_s[0], 3)}
     if after_due_s is not None:
         found |= {
             "ready again, s after the end": round(after_due_s, 3),

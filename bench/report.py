@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,36 @@ def write(
     report = folder / "report.md"
     report.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return report
+
+
+def evidence(
+    folder: Path,
+    name: str,
+    *,
+    outcome: Outcome,
+    verdicts: Sequence[Verdict],
+    scenarios: Sequence[Scenario],
+    result: Mapping[str, Any],
+    facts: Mapping[str, str],
+) -> None:
+    """Write a run of a few scenarios as name.md, every round of it, and its figures as name.json."""
+    measured = [each for each in verdicts if each.measured is not None]
+    lines = [f"# {name.capitalize()}", "", *(f"- {key}: {value}" for key, value in facts.items())]
+    lines += ["", *_verdict(outcome), *markdown(*verdict_table(measured))]
+    for scenario in scenarios:
+        rows = [
+            replace(row, label=f"round {number}, {row.label}")
+            for number, found in enumerate(outcome.rounds, start=1)
+            for row in found
+            if row.scenario == scenario.name
+        ]
+        lines += ["", f"## {scenario.name}", "", scenario.about, ""]
+        for header, cells in tables(rows):
+            lines += [*markdown(header, cells), ""]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.row import Row
 
+EARLIEST = "earliest s"
 HOT_ROW_32 = ("hot-row", "32 connections")
 ENOUGH, BELOW_GOAL, GOAL = "enough", "enough, below the goal", "goal reached"
 MISSED, OPEN = "MISSED", "not measured"
@@ -79,6 +80,11 @@ def _ratio(above: tuple[str, str], below: tuple[str, str]) -> Value:
 
 def _least_pairs(rows: Rows) -> float | None:
     found = [row.per_s for row in rows.rows if row.scenario == "pairs" and row.per_s is not None]
+    return min(found) if found else None
+
+
+def _earliest(rows: Rows) -> float | None:
+    found = [row.figures[EARLIEST] for row in rows.rows if EARLIEST in row.figures]
     return min(found) if found else None
 
 
@@ -170,6 +176,19 @@ ASKED: Sequence[Asked] = (
         value=_latency("due", None, "p99_ms"),
         least=1000,
         at_most=True,
+    ),
+    Asked(
+        what="5,000 holds due over a restart, released, the last",
+        unit="ms late",
+        value=_latency("due-restart", None, "max_ms"),
+        least=3000,
+        at_most=True,
+    ),
+    Asked(
+        what="holds due at once, with and without a restart, the earliest release",
+        unit="s late",
+        value=_earliest,
+        least=0.0,
     ),
     Asked(
         what="reserve to the usual way, 128 connections",

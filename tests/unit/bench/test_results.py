@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,9 +15,9 @@ from bench.ground import Account
 from bench.ledger import Since, Standing
 from bench.percentiles import Latency
 from bench.proof import checks
-from bench.report import write
+from bench.report import evidence, write
 from bench.row import Row, medians, row_of
-from bench.scenarios import SCENARIOS
+from bench.scenarios import SCENARIOS, chosen
 from bench.suite import Outcome
 from bench.verdict import verdicts
 from bench.workload import Step
@@ -147,6 +148,39 @@ def test_an_unsafe_configuration_is_named() -> None:
     safe = {"PostgreSQL fsync": "on", "PostgreSQL synchronous_commit": "on"}
     assert [] == unsafe(safe)
     assert ["PostgreSQL fsync is off instead of on"] == unsafe({**safe, "PostgreSQL fsync": "off"})
+
+
+def test_evidence_of_holds_due(tmp_path: Path) -> None:
+    """It names the command and the commit, has every round, and says what was late or early."""
+    rounds = tuple(
+        tuple(
+            Row(
+                scenario=name,
+                label="5,000 holds",
+                counted="holds",
+                latency=replace(LATENCY, max_ms=late_ms),
+                figures={"earliest s": 0.001 * late_ms},
+            )
+            for name in ("due", "due-restart")
+        )
+        for late_ms in (1200.0, 3200.0)
+    )
+    evidence(
+        tmp_path,
+        "expiry",
+        outcome=Outcome(rounds=rounds, rows=rounds[1], checks=(), memory=()),
+        verdicts=verdicts(rounds[1]),
+        scenarios=chosen(["due", "due-restart"]),
+        result={"commit": {"id": "abc"}},
+        facts={"on": "2 cores, commit abc"},
+    )
+    text = (tmp_path / "expiry.md").read_text(encoding="utf-8")
+    assert "- on: 2 cores, commit abc" in text
+    assert "| round 2, 5,000 holds |" in text
+    assert "| 5,000 holds due over a restart, released, the last | ms late, at most |" in text
+    assert "MISSED" in text
+    assert "reserve" not in text.partition("## due")[0]
+    assert {"commit": {"id": "abc"}} == json.loads((tmp_path / "expiry.json").read_text())
 
 
 def test_the_report(tmp_path: Path) -> None:
