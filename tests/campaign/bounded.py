@@ -127,6 +127,7 @@ class Partner:
         self.order_id = ""
         self.reservation_id = ""
         self.position = ""
+        self.receipt = ""
 
     async def prepare(self) -> None:
         """Make an order with many tickets, and holds to work with."""
@@ -151,6 +152,7 @@ class Partner:
             method, self._url + path, json=body, headers=sent
         ) as answer:
             self.position = answer.headers.get("OTA-Position", self.position)
+            self.receipt = answer.headers.get("OTA-Receipt", self.receipt)
             read = await answer.read()
             is_json = "json" in answer.headers.get("Content-Type", "")
             return answer.status, json.loads(read) if read and is_json else None
@@ -211,6 +213,7 @@ class Partner:
             ),
             "GET /orders": get(f"{base}/orders"),
             "GET /orders, by payment": get(f"{base}/orders?payment_reference=PAY-1"),
+            "GET /receipts/{receipt}": lambda: ("GET", f"{base}/receipts/{self.receipt}", None, {}),
             "GET /orders/{id}": get(one),
             "GET /orders/{id}/tickets": get(f"{one}/tickets?qr=token"),
             "GET /orders/{id}/tickets, 100 images": get(f"{one}/tickets"),
