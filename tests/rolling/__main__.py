@@ -12,6 +12,7 @@ import asyncio
 import math
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from deploy import version
@@ -30,10 +31,13 @@ def main() -> int:
         "--seconds-max", type=float, default=math.inf, help="begin no round after so long"
     )
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--instances", type=int, choices=(1, 2), default=1, help="of each service, for rounds"
+    )
     parser.add_argument("--keep", action="store_true", help="add the run to docs/evidence")
     given = parser.parse_args()
     commit = version.commit()
-    run = roll_rounds if given.what == "rounds" else strike
+    run = partial(roll_rounds, instances=given.instances) if given.what == "rounds" else strike
     with tempfile.TemporaryDirectory(prefix="ota-rolling-") as folder:
         result = asyncio.run(
             run(

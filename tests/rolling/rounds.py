@@ -15,15 +15,22 @@ from tests.rolling.report import summary
 
 ORDER = ("inventory", "reservation", "fulfillment", "gateway")
 WARM_S = 2.0
+PROCESSES = {1: "one process", 2: "two processes"}
 
 
 async def roll_rounds(
-    *, folder: Path, rounds: int, per_s: float, seed: int, limit_s: float = math.inf
+    *,
+    folder: Path,
+    rounds: int,
+    per_s: float,
+    seed: int,
+    limit_s: float = math.inf,
+    instances: int = 1,
 ) -> dict[str, Any]:
     """Roll all services so many times; return what was seen. No round begins after *limit_s*."""
     doing, done = "nothing", 0
     rolls_s: dict[str, list[float]] = {service: [] for service in ORDER}
-    async with running_platform(folder=folder, instances=1) as platform:
+    async with running_platform(folder=folder, instances=instances) as platform:
         load = Load(
             host=HOST,
             port=platform.port,
@@ -52,7 +59,8 @@ async def roll_rounds(
             doing = "the end"
             await asyncio.sleep(WARM_S)
     return {
-        "what": f"{done} rounds of rolling restarts, one process of each service",
+        "what": f"{done} rounds of rolling restarts, {PROCESSES[instances]} of each service",
+        "instances": instances,
         "rounds": done,
         "seed": seed,
         "passed": not found.failures,

@@ -13,9 +13,12 @@ pytestmark = pytest.mark.e2e
 REQUESTS_MIN = 300
 
 
-async def test_no_request_is_lost_in_a_rolling_restart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("instances", [1, 2])
+async def test_no_request_is_lost_in_a_rolling_restart(tmp_path: Path, instances: int) -> None:
     """Every service once, under mixed requests over kept and fresh connections."""
-    seen = await roll_rounds(folder=tmp_path / "stack", rounds=1, per_s=60.0, seed=7)
+    seen = await roll_rounds(
+        folder=tmp_path / "stack", rounds=1, per_s=60.0, seed=7, instances=instances
+    )
     assert [] == seen["failures"]
     assert seen["requests"] >= REQUESTS_MIN
     assert seen["kept_connections"] > 50
