@@ -109,7 +109,7 @@ verify: install ## Verify the running stack with code that is not its own: ARGS=
 tamper: install ## Falsify an export in COUNT=1000 ways and see each one detected (SEED=1; FROM=<export> for a real system's).
 	@$(PYTHON) -m tests.tamper --count $(or $(COUNT),1000) --seed $(or $(SEED),1) $(if $(FROM),--from $(FROM)) --write
 
-bench: install ## Run every scenario and write tables, JSON and a report: BENCH=quick (3 minutes) or full; ARGS="--only reserve".
+bench: install ## Run every scenario and write tables, JSON and a report: BENCH=quick (3 minutes) or full; ARGS="--only reserve", BENCH_REPORT=<name> for docs/evidence.
 	@$(PYTHON) -m bench $(if $(BENCH),--$(BENCH)) $(ARGS)
 
 chaos: install ## Faults on a stack of its own under load, and the judgement: MINUTES=5 SEED=1 RATE=200 FAULTS=F1,F6 OUT=folder (all faults: as root).
@@ -138,9 +138,9 @@ check-history: install ## Judge an exported run by an independent program, I1 to
 profile: install ## Where a running service spends its CPU: SERVICE=gateway SECONDS=20 CLIENTS=32; LOAD=0 adds no load, NATIVE=1 shows C.
 	@$(PYTHON) -m bench.profile --service $(or $(SERVICE),gateway) --seconds $(or $(SECONDS),20) --clients $(or $(CLIENTS),32) $(if $(filter 0,$(LOAD)),--no-load) $(if $(NATIVE),--native)
 
-rolling: install ## What partners notice while every service is restarted: ROUNDS=20 SEED=1, or WHAT=faults: killed and frozen.
+rolling: install ## What partners notice while every service is restarted: ROUNDS=20 SEED=1 INSTANCES=1 or 2; WHAT=faults: killed and frozen.
 	@$(LAUNCHER) prepare
-	@$(PYTHON) -m tests.rolling $(or $(WHAT),rounds) --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1)
+	@$(PYTHON) -m tests.rolling $(or $(WHAT),rounds) --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1) --instances $(or $(INSTANCES),1)
 
 incident: install ## Stage an incident on a stack of its own and see what tells of it: N=1 to 10, any, all; HOLD=1 to find it yourself.
 	@$(LAUNCHER) prepare

@@ -27,6 +27,8 @@ from chaos.watched import NotReady
 from deploy.local.settings import CHECKOUT
 
 AT_ONCE = 3
+AGAIN_AFTER_S = (0.0, 4.0, 8.0)
+"""When a fault is tried that cannot be had at the moment, as poison while Kafka is away."""
 REFILL_PAUSE_S = 6.0
 REFILL_UNITS = {106: (60, 300), 107: (40, 150), 108: (20, 60)}
 LOAD_END_S = 90.0
@@ -110,21 +112,28 @@ class Campaign:
     async def _inject(self, fault: Fault, planned: Planned, gate: asyncio.Semaphore) -> None:
         done = Done(planned=planned, title=fault.title, name=fault.name)
         self.faults.append(done)
-        dice = random.Random(planned.seed)
         async with gate:
-            try:
-                async with (
-                    asyncio.timeout(HEAL_LIMIT_S),
-                    fault.inject(self.ground, dice, planned.length_s) as hurt,
-                ):
-                    done.what, done.targets, done.holds = hurt.what, hurt.targets, hurt.holds
-                    done.at_ns = time.monotonic_ns()
-                    await asyncio.sleep(planned.length_s)
-            except* Skipped as skipped:
-                done.skipped = "; ".join(map(str, skipped.exceptions))
-            except* Exception as failure:  # whatever it is, the campaign goes on and tells
-                done.failed = "; ".join(map(repr, failure.exceptions))[:2_000]
+            for pause_s in AGAIN_AFTER_S:
+                await asyncio.sleep(pause_s)
+                await self._once(fault, done)
+                if done.at_ns or not done.skipped:
+                    break
             done.healed_ns = time.monotonic_ns()
+
+    async def _once(self, fault: Fault, done: Done) -> None:
+        dice, length_s, done.skipped = random.Random(done.planned.seed), done.planned.length_s, ""
+        try:
+            async with (
+                asyncio.timeout(HEAL_LIMIT_S),
+                fault.inject(self.ground, dice, length_s) as hurt,
+            ):
+                done.what, done.targets, done.holds = hurt.what, hurt.targets, hurt.holds
+                done.at_ns = time.monotonic_ns()
+                await asyncio.sleep(length_s)
+        except* Skipped as skipped:
+            done.skipped = "; ".join(map(str, skipped.exceptions))
+        except* Exception as failure:  # whatever it is, the campaign goes on and tells
+            done.failed = "; ".join(map(repr, failure.exceptions))[:2_000]
 
     async def load(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Start the load, and everything that goes on beside it; returns what is to be ended."""

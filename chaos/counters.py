@@ -109,7 +109,7 @@ class Unanswered:
             if later := [each for each in owners if each > epoch]:
                 there = owners[min(later)] > seq
                 found[RESOLVED] += 1
-                found[f"of these, the batch was {'' if there else 'not '}there"] += 1
+                found[f"{RESOLVED}, the batch was {'' if there else 'not '}there"] += 1
         return found
 
 
@@ -142,8 +142,8 @@ def sometimes(
         "stored-result replays": counts.get("replayed", 0),
         "replays counted by the services": sums.get("stored-result replays", 0),
         "422 fingerprint": counts.get("reused", 0),
-        "answers to writes lost by the proxy": lost.get("write", 0),
-        "answers to records lost by the proxy": lost.get("produce", 0),
+        "commits whose answer the proxy lost": lost.get("write", 0),
+        "records whose answer the proxy lost": lost.get("produce", 0),
         "504 then 201 with same key": counts.get("unknown, then done with the same key", 0),
         "activation lost to expiry": counts.get("race 409 RESERVATION_EXPIRED", 0),
         "expiry lost to activation": counts.get("race 201", 0),

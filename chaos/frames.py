@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 PREFIX_MAX = 1_024
 SSL_REQUEST, CANCEL_REQUEST = 80_877_103, 80_877_102
 PRODUCE = 0
-_WRITE = re.compile(rb"\b(UPDATE|INSERT|COMMIT)\b", re.IGNORECASE)
+# Of all that is written, a batch is what has an outcome that somebody waits for.
+_WRITE = re.compile(rb"\b(UPDATE partition_head|COMMIT)\b", re.IGNORECASE)
 _USER = re.compile(rb"user\x00([^\x00]*)\x00")
 
 
@@ -59,7 +60,7 @@ def kafka_frames() -> Frames:
 
 
 class PostgresClient:
-    """Follows what a client sends: who it is, and whether a write is on its way."""
+    """Follows what a client sends: who it is, and whether a batch's write is on its way."""
 
     def __init__(self) -> None:
         self.user = ""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.counters import WANTED
+from chaos.faults.catalogue import chosen
 from deploy.local.settings import CHECKOUT
 
 pytestmark = pytest.mark.e2e
@@ -19,7 +21,7 @@ TIMEOUT_S = 900
 
 def test_every_promise_is_kept_under_faults(tmp_path: Path) -> None:
     """Three minutes of load and faults: whatever was promised is there, nothing is sold twice,
-    and everything works again afterwards.
+    and everything works again afterwards. Each kind of fault came, and so did what it leads to.
     """
     out = tmp_path / "report"
     ended = subprocess.run(
@@ -39,5 +41,13 @@ def test_every_promise_is_kept_under_faults(tmp_path: Path) -> None:
     assert [] == [x for x in report["findings"] if not x["passed"] and not x["timed"]]
     assert [] == report["faults_not_healed"]
     assert [] == [each for each in report["programs"] if each["code"] != 0]
+    assert rootless() == {kind.partition(" ")[2] for kind in report["faults_by_kind"]}
+    assert [] == report["counters_at_zero"]
+    assert set(WANTED) <= {name for name, count in report["counters"].items() if count > 0}
     assert 20 < report["faults_injected"]
     assert 10_000 < report["requests"]
+
+
+def rootless() -> set[str]:
+    """Return the titles of all faults that need no root."""
+    return set(chosen((), root=False))

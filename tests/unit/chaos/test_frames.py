@@ -21,6 +21,7 @@ from chaos.frames import (
     postgres_frames,
 )
 
+BEAT = b"UPDATE service_instance SET beat_at = $1"
 WRITE = b"WITH head AS (UPDATE partition_head SET seq = $1) SELECT 1"
 READ = b"SELECT updated_at FROM event"
 
@@ -63,8 +64,9 @@ def test_messages_are_found_in_any_pieces(bodies: list[bytes], cuts: list[int]) 
 
 @given(st.lists(st.integers(0, 2_000)))
 def test_a_write_is_known_when_it_is_sent(cuts: list[int]) -> None:
-    """Only what executes a writing statement counts, and only when it is executed."""
+    """Only what executes a batch's write counts, and only when it is executed; a beat does not."""
     quiet = start("ota_inventory_app") + prepared(b"w", WRITE) + prepared(b"r", READ) + bound(b"r")
+    quiet += prepared(b"b", BEAT) + bound(b"b")
     client = PostgresClient()
     assert not any(client.feed(piece) for piece in pieces(quiet, cuts))
     assert "ota_inventory_app" == client.user

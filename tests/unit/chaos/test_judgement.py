@@ -170,11 +170,11 @@ def test_unknown_commits_are_resolved_by_the_next_owner(tmp_path: Path) -> None:
     (tmp_path / "inventory-2.log").write_text("\n".join(lines[1::2]))
     found = logged(tmp_path)
     assert 2 == found[RESOLVED]
-    assert 1 == found["of these, the batch was there"]
-    assert 1 == found["of these, the batch was not there"]
+    assert 1 == found[f"{RESOLVED}, the batch was there"]
+    assert 1 == found[f"{RESOLVED}, the batch was not there"]
     counted = sometimes(sums={}, logs={}, lost={"write": 9}, model={"counts": {}})
     assert 0 == counted[RESOLVED]
-    assert 9 == counted["answers to writes lost by the proxy"]
+    assert 9 == counted["commits whose answer the proxy lost"]
 
 
 def said(event: str, **fields: int) -> str:
