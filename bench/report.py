@@ -56,7 +56,7 @@ def evidence(
     result: Mapping[str, Any],
     facts: Mapping[str, str],
 ) -> None:
-    """Write a run of a few scenarios as name.md, every round of it, and its figures as name.json."""
+    """Write a run of a few scenarios as name.md, with every round, and its figures as name.json."""
     measured = [each for each in verdicts if each.measured is not None]
     lines = [f"# {name.capitalize()}", "", *(f"- {key}: {value}" for key, value in facts.items())]
     lines += ["", *_verdict(outcome), *markdown(*verdict_table(measured))]

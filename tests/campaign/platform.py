@@ -22,7 +22,7 @@ cli()
 """
 """The control: a gateway that lets every command in."""
 
-GATEWAY = {"OTA_ADDRESS_CALLS_PER_SECOND": "50000"}
+GATEWAY = {"OTA_ADDRESS_CALLS_PER_SECOND": "50000", "OTA_ADDRESS_CONNECTIONS_MAX": "3000"}
 """All load comes from one address."""
 
 

@@ -89,6 +89,58 @@ def write_bounded(folder: Path, *, name: str, result: Mapping[str, Any]) -> None
     (folder / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_neighbours(folder: Path, *, name: str, result: Mapping[str, Any]) -> None:
+    """Write what clients notice of one another: ``name.md`` and ``name.json``."""
+    _write(folder, name, result)
+    stretches = [
+        [stretch, f"{each['calls']:,}", f"{each['p50_ms']:g}", f"{each['p99_ms']:g}"]
+        for stretch, each in result["latencies"].items()
+    ]
+    ratios = [
+        [who, f"{ratio:g}", ", ".join(map(str, result["p99_ratios"][who]))]
+        for who, ratio in result["p99_ratio"].items()
+    ]
+    told = [
+        [
+            what,
+            str(each["foreign_p50_us"]),
+            str(each["unknown_p50_us"]),
+            str(each["foreign_longer"]),
+        ]
+        for what, each in result["told_by_time"].items()
+    ]
+    greedy = ", ".join(
+        f"{count:,} x {status}" for status, count in result["greedy_answers"].items()
+    )
+    lines = [
+        "# What one client notices of others",
+        "",
+        *_origin(result),
+        "",
+        (
+            "Good clients read and reserve 100 times a second (an open loop), alone and beside a"
+            f" partner that asks ten times what it may (it got {greedy}), alone and beside hostile"
+            " clients (400 idle connections, slow heads, half bodies, clients that leave). Their"
+            " p99 may rise by less than a fifth; the median of the rounds is judged."
+        ),
+        "",
+        *_table(["good clients", "calls", "p50, ms", "p99, ms"], stretches),
+        "",
+        *_table(["beside", "p99, times what it is alone", "of each round"], ratios),
+        "",
+        (
+            "A 404 for another partner's id and one for an id that nobody has, asked in turns. The"
+            " last column is the chance that the foreign one takes longer: 0.5 tells nothing,"
+            " 0.45 to 0.55 is allowed."
+        ),
+        "",
+        *_table(["of", "foreign, p50, us", "unknown, p50, us", "foreign longer"], told),
+        "",
+        "Not as it must be: " + ("; ".join(result["broken"]) or "nothing") + ".",
+    ]
+    (folder / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def _write(folder: Path, name: str, result: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
