@@ -7,7 +7,7 @@ CHAOS := tests/e2e/test_chaos.py
 COMPOSE := docker compose $(foreach file,$(wildcard .env),--env-file $(file)) --env-file var/docker.env
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test-chaos test-beside admin console backup restore kubernetes down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut incident
+.PHONY: help install up demo test-chaos test-beside admin console backup restore kubernetes down status logs reset clean doctor test unit lint format openapi monitoring test-api bench bench-compare bench-growth bench-scale check-history neighbours profile lock up-docker down-docker roll rolling test-overload verify tamper simulate mutants chaos power-cut incident
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,11 @@ test-overload: install ## Five times what the ledger can take, and every endpoin
 	@$(LAUNCHER) prepare
 	@$(PYTHON) -m tests.campaign.overload --report overload
 	@$(PYTHON) -m tests.campaign.bounded --report bounded
+
+neighbours: install ## What good clients notice of a greedy partner and of hostile clients, and what times tell (REPORT=name, 4 minutes).
+	@$(LAUNCHER) prepare
+	@$(PYTHON) -m tests.campaign.neighbours $(if $(REPORT),--report $(REPORT))
+
 simulate: install ## Play random histories of the whole platform in one process: SEEDS=200 FROM=0 STEPS=400 (REPORT=folder).
 	@$(PYTHON) -m simulation --seeds $(or $(SEEDS),200) --from $(or $(FROM),0) --steps $(or $(STEPS),400) $(if $(REPORT),--report $(REPORT))
 

@@ -129,6 +129,12 @@ def write_neighbours(folder: Path, *, name: str, result: Mapping[str, Any]) -> N
         *_table(["beside", "p99, times what it is alone", "of each round"], ratios),
         "",
         (
+            "What was reserved at one gateway is shown to others by the other gateway"
+            " {p50_ms:g} ms after its 201 (p50; p99 {p99_ms:g}, slowest {max_ms:g}; {reserves:,}"
+            " reserves; 100 ms is allowed for the p99).".format(**result["seen_elsewhere"])
+        ),
+        "",
+        (
             "A 404 for another partner's id and one for an id that nobody has, asked in turns. The"
             " last column is the chance that the foreign one takes longer: 0.5 tells nothing,"
             " 0.45 to 0.55 is allowed."
