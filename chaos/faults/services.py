@@ -159,7 +159,10 @@ async def no_files(ground: Ground, dice: random.Random, _: float) -> AsyncIterat
         before = process.rlimit(psutil.RLIMIT_NOFILE)
         process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() + 2, before[1]))
         try:
-            yield Hurt(f"{each.name} may open no more files", (each.name,))
+            # Whoever is not connected yet waits in the kernel's queue: nobody accepts him.
+            yield Hurt(
+                f"{each.name} may open no more files", (each.name,), holds="could accept nobody"
+            )
         finally:
             with suppress(psutil.Error):
                 process.rlimit(psutil.RLIMIT_NOFILE, before)

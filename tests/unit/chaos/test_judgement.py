@@ -91,7 +91,7 @@ def test_a_hurt_gateway_may_hold_its_answers() -> None:
 
 
 def test_only_what_holds_a_gateway_excuses_it() -> None:
-    """A restart or a want of files does not; it is told which fault excused how many."""
+    """A restart does not; it is told which fault excused how many."""
     assert not slow(fault("gateway-1", at=9, healed=14, holds="")).passed
     found = slow(
         fault("gateway-1", at=9, healed=14, holds=""),
