@@ -26,7 +26,7 @@ TRACING_VARIABLES = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
 VERIFIER_VARIABLES = {f"OTA_{service.upper()}_VERIFY_DSN" for service in SERVICES}
 SERVICE_KEYS = {
     *("build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init"),
-    *("mem_limit", "ports", "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs"),
+    *("cpus", "mem_limit", "pids_limit", "ports", "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs"),
     *("profiles", "volumes"),
 }
 SUBSTITUTION = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::-(?P<default>[^}]*)|:\?[^}]+)\}")
@@ -120,18 +120,44 @@ def test_every_task_is_waited_for() -> None:
     assert tasks == awaited
 
 
-def test_every_step_has_a_memory_limit_and_servers_a_health_check() -> None:
+def test_every_step_has_limits_and_servers_a_health_check() -> None:
     """Nothing can eat the machine, and nothing is taken for well without being asked."""
     for name, step in STEPS.items():
-        assert "mem_limit" in step, name
+        assert {"mem_limit", "cpus", "pids_limit"} <= set(step), name
+        # Docker refuses more cores than the machine has; two is what we ask for.
+        assert 0 < step["cpus"] <= 2, name
         assert ("restart" in step) == ("healthcheck" in step), name
 
 
+def pinned(image: str) -> bool:
+    """Say whether an image has a patch version, and a Debian release where it floats."""
+    name, _, tag = image.rpartition(":")
+    exact = {
+        "postgres": r"\d+\.\d+-bookworm",  # its patch version has two numbers
+        "python": r"\d+\.\d+\.\d+-slim-bookworm",
+    }
+    return re.fullmatch(exact.get(name, r"v?\d+\.\d+\.\d+"), tag) is not None
+
+
 def test_images_have_exact_versions() -> None:
-    """What runs tomorrow is what runs today; our own is built here."""
-    for name, step in STEPS.items():
-        tag = step["image"].rpartition(":")[2]
-        assert tag == "local" or re.match(r"v?\d+\.\d+", tag), name
+    """What runs tomorrow is what runs today; our own is built here, from such a one."""
+    dockerfile = (CHECKOUT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    images = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", dockerfile, flags=re.MULTILINE)
+    assert 1 == len(images)
+    images += {step["image"] for step in STEPS.values() if "build" not in step}
+    assert [] == [image for image in images if not pinned(image)]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        *("python", "python:latest", "python:3.11", "python:3.11-slim", "python:3.11.14-slim"),
+        *("postgres:15", "postgres:15.18", "prom/prometheus:v2.42", "grafana/grafana:11"),
+    ],
+)
+def test_a_floating_tag_is_noticed(image: str) -> None:
+    """The control of the test above."""
+    assert not pinned(image)
 
 
 def test_who_watches_reads_the_generated_files() -> None:
