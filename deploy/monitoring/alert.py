@@ -17,7 +17,17 @@ POOL: Final = 'product_id="106",channel="ota"'
 WHOSE: Final = f'partner_id="harbour",{POOL}'
 RESERVE: Final = 'http_route="/api/ota/reserve"'
 
+REMEMBERED: Final = "1d"
+"""So long an alert on what must never happen goes on after the process that counted it has ended:
+it pages until somebody has looked and silenced it."""
+
 _LABEL: Final = re.compile(r"\{\{ \$labels\.(\w+) \}\}")
+
+
+def ever(counter: str, by: str = "") -> str:
+    """Return how much was counted at most, by processes that have ended since as well."""
+    grouped = f" by ({by}) " if by else ""
+    return f"max{grouped}(max_over_time({counter}[{REMEMBERED}]))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from deploy.monitoring.alert import INSTANCE, PAGE, POOL, RESERVE, TICKET, Alert
+from deploy.monitoring.alert import INSTANCE, PAGE, POOL, RESERVE, TICKET, Alert, ever
 from deploy.monitoring.objectives import REQUESTS
 from deploy.monitoring.partner_alerts import partner_alerts
 from deploy.monitoring.pipeline_alerts import pipeline_alerts
 from deploy.monitoring.server_alerts import server_alerts
 from deploy.monitoring.time_alerts import time_alerts
 
+RESTARTED: Final = "0x4 1x4 0x40"
+"""A counter of a process that is started anew, as by whoever tries that first."""
 SERVICES: Final = ("gateway", "inventory", "reservation", "fulfillment")
 
 
@@ -34,14 +36,15 @@ def symptom_alerts() -> Iterator[Alert]:
 def _of_the_books() -> Iterator[Alert]:
     yield Alert(
         name="Oversell",
-        expr="max(ota_oversell_incidents_total) > 0 or min(ota_inventory_available_units) < 0",
+        expr=f"{ever('ota_oversell_incidents_total')} > 0"
+        " or min(ota_inventory_available_units) < 0",
         hold="0s",
         severity=PAGE,
         summary="More units are held and sold than allotted",
         description="A pool's books are below zero. Stop its sales now.",
         dashboard="ota-business",
         fires={
-            f"ota_oversell_incidents_total{{{INSTANCE}}}": "0x4 1x20",
+            f"ota_oversell_incidents_total{{{INSTANCE}}}": RESTARTED,
             f"ota_inventory_available_units{{{POOL}}}": "5x40",
         },
         silent={
@@ -51,25 +54,25 @@ def _of_the_books() -> Iterator[Alert]:
     )
     yield Alert(
         name="LedgerConflict",
-        expr="max(ota_ledger_conflicts_total) > 0",
+        expr=f"{ever('ota_ledger_conflicts_total')} > 0",
         hold="0s",
         severity=PAGE,
         summary="The ledger could not apply the end of a hold",
         description="Nothing was moved, and that pool's sales are stopped.",
         dashboard="ota-pipeline",
-        fires={f"ota_ledger_conflicts_total{{{INSTANCE}}}": "0x4 1x20"},
+        fires={f"ota_ledger_conflicts_total{{{INSTANCE}}}": RESTARTED},
         silent={f"ota_ledger_conflicts_total{{{INSTANCE}}}": "0x40"},
     )
     yield Alert(
         name="ChainBroken",
-        expr="max by (job) (ota_chain_breaks_total) > 0",
+        expr=f"{ever('ota_chain_breaks_total', 'job')} > 0",
         hold="0s",
         severity=PAGE,
         summary="The event log of {{ $labels.job }} was changed",
         description="Stored events do not have the hashes that they were written with.",
         dashboard="ota-datastores",
         labels={"job": "inventory"},
-        fires={f"ota_chain_breaks_total{{{INSTANCE}}}": "0x4 1x20"},
+        fires={f"ota_chain_breaks_total{{{INSTANCE}}}": RESTARTED},
         silent={f"ota_chain_breaks_total{{{INSTANCE}}}": "0x40"},
     )
 
@@ -77,13 +80,13 @@ def _of_the_books() -> Iterator[Alert]:
 def _of_the_business() -> Iterator[Alert]:
     yield Alert(
         name="PricesDiffer",
-        expr="max(ota_price_mismatches_total) > 0",
+        expr=f"{ever('ota_price_mismatches_total')} > 0",
         hold="0s",
         severity=TICKET,
         summary="Two orders paid different prices for the same",
         description="Prices are the same in every channel; an order's lines say otherwise.",
         dashboard="ota-business",
-        fires={'ota_price_mismatches_total{job="fulfillment"}': "0x4 1x20"},
+        fires={'ota_price_mismatches_total{job="fulfillment"}': RESTARTED},
         silent={'ota_price_mismatches_total{job="fulfillment"}': "0x40"},
     )
     yield Alert(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from deploy.monitoring.alert import ever
 from deploy.monitoring.objectives import REQUESTS
 from deploy.monitoring.panels import Dashboard, curves, figure, mean, quantile, rate
 
@@ -33,7 +34,7 @@ OVERVIEW: Final = Dashboard(
             thresholds=(0.99,),
             low_is_bad=True,
         ),
-        figure("Oversell incidents", "max(ota_oversell_incidents_total)", thresholds=(1,)),
+        figure("Oversell incidents", ever("ota_oversell_incidents_total"), thresholds=(1,)),
         figure("Calls a second", f"sum(rate({REQUESTS}_count[$__rate_interval]))", "reqps"),
         curves(
             "Calls by route",
@@ -129,7 +130,7 @@ PIPELINE: Final = Dashboard(
         figure("Halted partitions", "sum(ota_partition_state == bool 2)", thresholds=(1,)),
         figure("Dead letters", "sum(ota_dead_letters_total)", thresholds=(1,)),
         figure("Fenced writes", "sum(ota_fenced_writes_total)", thresholds=(1,)),
-        figure("Ledger conflicts", "max(ota_ledger_conflicts_total)", thresholds=(1,)),
+        figure("Ledger conflicts", ever("ota_ledger_conflicts_total"), thresholds=(1,)),
         curves(
             "1 Round trip of a command",
             (quantile(0.5, "ota_command_round_trip_seconds", "le, topic"), "p50 {{topic}}"),
@@ -234,7 +235,7 @@ DATASTORES: Final = Dashboard(
             thresholds=(0.1,),
             low_is_bad=True,
         ),
-        figure("Broken hashes", "max(ota_chain_breaks_total)", thresholds=(1,)),
+        figure("Broken hashes", ever("ota_chain_breaks_total"), thresholds=(1,)),
         figure("Clock jumps", "max(ota_clock_jumps_total)", thresholds=(1,)),
         curves(
             "A small question's round trip",

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ import yaml
 from deploy.local.monitoring import RULES, monitoring_steps
 from deploy.local.ports import free_ports
 from deploy.local.settings import CHECKOUT, MONITORING, Settings, parse
-from deploy.monitoring.dashboards import ALL
+from deploy.monitoring.dashboards import ALL, dashboards
 from tests.support.agency import Agency
 from tests.support.deciders import Deciders, ops_page
 from tests.support.servers import ServerProcess
@@ -150,7 +151,21 @@ async def empty_panels(watch: Watch, session: aiohttp.ClientSession) -> list[str
                 data = await watch.ask(session, "query", query=expr.replace("$partner_id", ".*"))
                 if is_empty(data["result"]):
                     empty.append(f"{dashboard.uid}: {panel.title}: {expr}")
+    for document in dashboards():
+        for variable in document["templating"]["list"]:
+            if variable["type"] == "query" and not await choices(watch, session, variable):
+                empty.append(f"{document['uid']}: choice of {variable['name']}")
     return empty
+
+
+async def choices(
+    watch: Watch, session: aiohttp.ClientSession, variable: Mapping[str, Any]
+) -> list[str]:
+    """Return what Grafana lets people choose from for a variable of a dashboard."""
+    asked = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])
+    assert asked is not None, variable
+    found: list[str] = await watch.ask(session, f"label/{asked[2]}/values", **{"match[]": asked[1]})
+    return found
 
 
 async def test_every_panel_shows_something(
@@ -170,6 +185,8 @@ async def test_every_panel_shows_something(
         assert [] == empty
         nothing = await watch.ask(session, "query", query="ota_no_such_metric")
         assert is_empty(nothing["result"]), "the control: what is not there is seen to be empty"
+        wrong = {"query": {"query": "label_values(ota_no_such_metric, partner_id)"}}
+        assert [] == await choices(watch, session, wrong), "the control for choices"
         targets = await watch.ask(session, "targets", state="active")
         assert {"up"} == {target["health"] for target in targets["activeTargets"]}
         reached = await watch.ask(session, "query", query="ota_dependency_up == 1")
