@@ -29,8 +29,8 @@ def _of_expiry() -> Iterator[Alert]:
     )
     yield Alert(
         name="ExpiryStopped",
-        # Three times in a minute: while serving fails again and again, nobody tells most of the
-        # time; and one that starts after a while finds a few that are late.
+        # Three times in a minute: one that starts after a while finds a few that are late, and
+        # one that is restarted again and again tells only now and then.
         expr=f"count_over_time((max({overdue}) > 30)[1m:5s]) >= 3",
         hold="0s",
         severity=PAGE,
@@ -74,9 +74,9 @@ def _of_clocks() -> Iterator[Alert]:
 
 
 def _of_what_ends() -> Iterator[Alert]:
-    certificate = 'probe_ssl_earliest_cert_expiry{instance="https://api.example.com"}'
+    public = 'probe_ssl_earliest_cert_expiry{instance="https://api.example.com"}'
     yield Alert(
-        name="CertificateExpiresSoon",
+        name="PublicCertificateExpiresSoon",
         expr="min by (instance) (probe_ssl_earliest_cert_expiry) - time() < 14 * 86400",
         hold="15s",
         severity=TICKET,
@@ -84,8 +84,22 @@ def _of_what_ends() -> Iterator[Alert]:
         description="Afterwards no partner can connect.",
         dashboard="ota-overview",
         labels={"instance": "https://api.example.com"},
-        fires={certificate: "1000000x40"},
-        silent={certificate: "1300000x40"},
+        fires={public: "1000000x40"},
+        silent={public: "1300000x40"},
+    )
+    certificate = "ota_certificate_expires_timestamp_seconds"
+    whose = '{job="inventory",instance="inventory:9102",file="/kafka/ca.crt"}'
+    yield Alert(
+        name="CertificateExpiresSoon",
+        expr=f"min by (job, file) ({certificate}) - time() < 14 * 86400",
+        hold="15s",
+        severity=TICKET,
+        summary="{{ $labels.file }} of {{ $labels.job }} ends within two weeks",
+        description="Afterwards the service cannot connect to Kafka or PostgreSQL.",
+        dashboard="ota-overview",
+        labels={"job": "inventory", "file": "/kafka/ca.crt"},
+        fires={certificate + whose: "1000000x40"},
+        silent={certificate + whose: "1300000x40"},
     )
     ends = 'ota_partner_access_ends_timestamp_seconds{job="gateway",partner_id="harbour"}'
     yield Alert(

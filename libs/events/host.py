@@ -12,9 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -28,7 +26,7 @@ from libs.events.behaviour import Behaviour
 from libs.events.kafka.admin import ensure_topics
 from libs.events.kafka.feed import KafkaFeeds
 from libs.events.kafka.publisher import KafkaPublisher
-from libs.events.measures import Measures, trace_batch
+from libs.events.measures import LoopWatch, Measures, trace_batch
 from libs.events.messages import EVENTS
 from libs.events.ports import FeedLost, Fenced, Halted
 from libs.events.postgres.anchors import PostgresAnchorTable
@@ -38,6 +36,7 @@ from libs.events.postgres.tables import Table
 from libs.events.postgres.views import ViewGapReader
 from libs.events.topics import ALL, Topic
 from libs.events.writer import PartitionLoop
+from libs.runtime.certificates import certificate_files
 from libs.runtime.clock import DatabaseClock
 from libs.runtime.config import DecidingSettings
 from libs.runtime.metrics import Metrics, PartitionState, new_registry
@@ -68,40 +67,6 @@ def new_metrics(service: str) -> Metrics:
         topics=[topic.name for topic in ALL if topic.poison == "park"],
         event_types=[event.name for event in EVENTS if event.name.startswith(f"ota.{service}.")],
     )
-
-
-@dataclass(slots=True)
-class LoopWatch:
-    """Turns what the loop tells into metrics."""
-
-    metrics: Metrics
-
-    def decided(
-        self, *, events: Sequence[str], answers: Sequence[str], projected: int, replayed: int
-    ) -> None:
-        """See `libs.events.writer.Watch`."""
-        self.metrics.replayed_answers.inc(replayed)
-        self.metrics.batch_messages.observe(max(len(events), len(answers), projected))
-        for event, times in Counter(events).items():
-            self.metrics.events_appended.labels(event).inc(times)
-        for answer, times in Counter(answers).items():
-            self.metrics.commands.labels(self.metrics.service, answer).inc(times)
-
-    def wrote(self, duration_s: float) -> None:
-        """See `libs.events.writer.Watch`."""
-        self.metrics.batch_write_duration_seconds.observe(duration_s)
-
-    def dropped_stale(self) -> None:
-        """See `libs.events.writer.Watch`."""
-        self.metrics.stale_commands_dropped.inc()
-
-    def parked(self, topic: str) -> None:
-        """See `libs.events.writer.Watch`."""
-        self.metrics.dead_letters.labels(topic).inc()
-
-    def filled_gap(self, events: int) -> None:
-        """See `libs.events.writer.Watch`."""
-        self.metrics.event_gap_fills.inc()
 
 
 class Host:
@@ -207,6 +172,11 @@ class Host:
     def serving(self) -> frozenset[int]:
         """The partitions that this process owns and serves now."""
         return self._instances.serving
+
+    @property
+    def served_last(self) -> frozenset[int]:
+        """See `Instances.served_last`: those that are served, or were until they failed."""
+        return self._instances.served_last
 
     async def serve(
         self,
@@ -352,6 +322,7 @@ class Host:
     async def _measure(self) -> None:
         await self._measures.run(
             pools=self._pools,
+            certificates=certificate_files(self._settings),
             broker=self.publisher.reaches_broker,
             owned=lambda: self.serving,
         )

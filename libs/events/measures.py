@@ -1,13 +1,15 @@
-"""What a deciding service measures beside its loop: how far behind it is, who answers it.
+"""What a deciding service measures of its loop and beside it: how far behind it is, who answers it.
 
-Everything here happens at a scrape or every few seconds, but for one observation a gulp.
+Beside the loop all happens at a scrape or every few seconds, but for one observation a gulp.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import asyncpg
 import structlog
@@ -42,6 +44,40 @@ def trace_batch(tracing: Tracing, messages: Sequence[Envelope], took_s: float) -
                     "messaging.batch.message_count": len(messages),
                 },
             )
+
+
+@dataclass(slots=True)
+class LoopWatch:
+    """Turns what the loop tells into metrics."""
+
+    metrics: Metrics
+
+    def decided(
+        self, *, events: Sequence[str], answers: Sequence[str], projected: int, replayed: int
+    ) -> None:
+        """See `libs.events.writer.Watch`."""
+        self.metrics.replayed_answers.inc(replayed)
+        self.metrics.batch_messages.observe(max(len(events), len(answers), projected))
+        for event, times in Counter(events).items():
+            self.metrics.events_appended.labels(event).inc(times)
+        for answer, times in Counter(answers).items():
+            self.metrics.commands.labels(self.metrics.service, answer).inc(times)
+
+    def wrote(self, duration_s: float) -> None:
+        """See `libs.events.writer.Watch`."""
+        self.metrics.batch_write_duration_seconds.observe(duration_s)
+
+    def dropped_stale(self) -> None:
+        """See `libs.events.writer.Watch`."""
+        self.metrics.stale_commands_dropped.inc()
+
+    def parked(self, topic: str) -> None:
+        """See `libs.events.writer.Watch`."""
+        self.metrics.dead_letters.labels(topic).inc()
+
+    def filled_gap(self, events: int) -> None:
+        """See `libs.events.writer.Watch`."""
+        self.metrics.event_gap_fills.inc()
 
 
 class Measures:
@@ -80,13 +116,16 @@ class Measures:
         self,
         *,
         pools: Mapping[str, Pool],
+        certificates: Sequence[str],
         broker: Callable[[], Awaitable[bool]],
         owned: Callable[[], Collection[int]],
     ) -> None:
         """Ask database and broker, and sample the log's hashes, for ever."""
         dependencies = self._dependencies
         if dependencies is None:
-            dependencies = Dependencies(metrics=self._metrics, pools=pools, own=self._service)
+            dependencies = Dependencies(
+                metrics=self._metrics, pools=pools, own=self._service, certificates=certificates
+            )
             self._dependencies = dependencies
         async with asyncio.TaskGroup() as group:
             group.create_task(dependencies.run(broker), name="dependencies")

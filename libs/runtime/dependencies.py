@@ -1,18 +1,20 @@
 """Asks a service's database and the broker now and then whether they are there.
 
 What they answer is shown as metrics: reachable or not, how long it took, how far our clock is
-from the database's, and what PostgreSQL counts about the service's own database.
+from the database's, what PostgreSQL counts about the service's own database, and when the
+certificates end by which they are reached.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import asyncpg
 
+from libs.runtime.certificates import show_certificates
 from libs.runtime.metrics import DATABASE_FIGURES, Metrics
 from libs.runtime.postgres import acquire
 
@@ -42,9 +44,17 @@ SELECT current_database() AS datname,
 class Dependencies:
     """Watches one service's database and the broker; *broker* says whether it answers."""
 
-    def __init__(self, *, metrics: Metrics, pools: Mapping[str, Pool], own: str) -> None:
-        """*own* names the pool of the service's own database."""
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        pools: Mapping[str, Pool],
+        own: str,
+        certificates: Sequence[str],
+    ) -> None:
+        """*own* names the pool of the service's own database, *certificates* are files."""
         self._metrics = metrics
+        self._certificates = certificates
         self._pool = pools[own]
         for name, pool in pools.items():
             metrics.pool_connections_max.labels(name).set(pool.get_max_size())
@@ -53,6 +63,7 @@ class Dependencies:
     async def run(self, broker: AsksBroker) -> None:
         """Ask for ever."""
         while True:
+            show_certificates(self._metrics, self._certificates)
             up = await self._note("postgres", self._ask_database())
             up &= await self._note("kafka", broker())
             await asyncio.sleep(PERIOD_S if up else RETRY_S)

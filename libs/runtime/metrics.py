@@ -155,6 +155,12 @@ class Metrics(GatewayMetrics, LoopMetrics, BusinessMetrics):
         self.clock_offset_seconds = self._gauge(
             "ota_clock_offset_seconds", "This machine's clock less the database server's."
         )
+        self.certificate_expires = self._gauge(
+            "ota_certificate_expires_timestamp_seconds",
+            "When the first certificate of a file ends that the settings name (authorities of"
+            " Kafka or PostgreSQL, our own); 0 if it cannot be read.",
+            labels=("file",),
+        )
         self.clock_jumps = self._counter(
             "ota_clock_jumps_total",
             "Jumps of the database's clock; expiry pauses.",

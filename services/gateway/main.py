@@ -18,6 +18,7 @@ from libs.events.console import start_logs
 from libs.events.host import VERSION
 from libs.events.requests import CommandClient
 from libs.events.topics import REPLY_PARTITIONS
+from libs.runtime.certificates import certificate_files
 from libs.runtime.cli import Command, CommandFailed, run_command
 from libs.runtime.dependencies import Dependencies
 from libs.runtime.metrics import Metrics, new_registry
@@ -91,7 +92,7 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         link = _broker_link(settings, metrics, number=number)
         images = _qr_renderer(settings, stack, metrics)
         pools = await _open_pools(settings, stack, number=number)
-        dependencies = Dependencies(metrics=metrics, pools=pools, own="gateway")
+        dependencies = _dependencies(settings, metrics, pools)
         client = MeasuredClient(link, metrics=metrics, pending=link.pending)
         ports = _real_ports(settings, pools, client=client, images=images)
         gateway = _put_together(settings, ports, metrics, number=number, tracing=_tracing(stack))
@@ -145,6 +146,12 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             )
             for task in tasks:
                 task.cancel()
+
+
+def _dependencies(settings: Settings, metrics: Metrics, pools: Mapping[str, Pool]) -> Dependencies:
+    return Dependencies(
+        metrics=metrics, pools=pools, own="gateway", certificates=certificate_files(settings)
+    )
 
 
 def _broker_link(settings: Settings, metrics: Metrics, *, number: int) -> BrokerLink:

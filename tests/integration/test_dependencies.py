@@ -40,7 +40,9 @@ async def test_database_and_broker_are_watched(stack: Stack, pool: Pool) -> None
     """Both answer; then the database is frozen and does not."""
     registry = CollectorRegistry()
     metrics = Metrics(registry, service="inventory", version="1")
-    watch = Dependencies(metrics=metrics, pools={"inventory": pool}, own="inventory")
+    watch = Dependencies(
+        metrics=metrics, pools={"inventory": pool}, own="inventory", certificates=()
+    )
     answers = [True]
 
     async def broker() -> bool:

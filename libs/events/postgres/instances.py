@@ -93,6 +93,7 @@ class Instances:
         self._seeking: dict[int, asyncio.Future[Holding]] = {}
         self._held: dict[int, Holding] = {}
         self._serving: set[int] = set()
+        self._served_last: set[int] = set()
         self._others: dict[str, _Other] | None = None
         self._wanted: dict[int, str] = {}
         self._reach: set[int] = set()
@@ -108,6 +109,14 @@ class Instances:
     def serving(self) -> frozenset[int]:
         """The partitions that this process serves now."""
         return frozenset(self._serving)
+
+    @property
+    def served_last(self) -> frozenset[int]:
+        """The partitions that we serve, or were the last to serve and nobody has taken since.
+
+        What is known of a partition that fails is in the memory of whom it fails for.
+        """
+        return frozenset(self._served_last)
 
     def not_served(self) -> list[int] | None:
         """Return the partitions that we should serve and do not; None while we know of nobody."""
@@ -143,6 +152,7 @@ class Instances:
         """Tell the others that a partition is served."""
         if partition in self._held:
             self._serving.add(partition)
+            self._served_last.add(partition)
             self._wake.set()
 
     async def give_back(self, partition: int) -> None:
@@ -276,6 +286,7 @@ class Instances:
             self._changed_at = now
             self._wake.set()
         self._others = others
+        self._served_last.difference_update(*(other.holding for other in others.values()))
         self._plan(others)
         self._note_unserved(others, now)
         if now - self._changed_at > SETTLE_S:

@@ -26,7 +26,17 @@ TRACING_VARIABLES = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
 VERIFIER_VARIABLES = {f"OTA_{service.upper()}_VERIFY_DSN" for service in SERVICES}
 SERVICE_KEYS = {
     *("build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "init"),
-    *("cpus", "mem_limit", "pids_limit", "ports", "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs"),
+    *(
+        "cpus",
+        "mem_limit",
+        "pids_limit",
+        "ports",
+        "read_only",
+        "restart",
+        "security_opt",
+        "stop_grace_period",
+        "tmpfs",
+    ),
     *("profiles", "volumes"),
 }
 SUBSTITUTION = re.compile(r"\$\{(?P<name>[A-Z_]+)(?::-(?P<default>[^}]*)|:\?[^}]+)\}")

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 
 from deploy.kubernetes.access import ACCESS
 from deploy.kubernetes.documents import BASE, SETTINGS, documents
@@ -23,6 +24,7 @@ from deploy.local.credentials import (
 from deploy.local.postgres import SERVER_SETTINGS
 from deploy.local.settings import CHECKOUT, DEFAULTS, SERVICES
 from libs.events.topics import ALL, PARTITIONS
+from libs.runtime.certificates import certificate_files
 from libs.runtime.config import ServiceSettings
 from libs.runtime.supervise import CLOSE_LIMIT_S, STOP_LIMIT_S
 from services.fulfillment.settings import Settings as FulfillmentSettings
@@ -91,6 +93,7 @@ def test_every_manifest_has_the_form_of_its_kind(manifest: Manifest) -> None:
         ("KafkaUser", "ota-gateway", ("spec", "authentication", "type"), "plain"),
         ("Cluster", "ota-postgres", ("spec", "postgresql", "parameters", "jit"), False),
         ("PodMonitor", "ota-services", ("spec", "podMetricsEndpoint"), []),
+        ("Probe", "ota-certificate", ("spec", "targets", "static"), []),
         ("ObjectStore", "ota-backups", ("spec", "retentionPolicy"), "a month"),
     ],
 )
@@ -241,7 +244,7 @@ def test_every_container_is_confined() -> None:
             assert {"memory", "cpu"} == set(each["resources"]["requests"])
             assert {mount["name"] for mount in each["volumeMounts"]} == volumes
             if manifest not in BASES:
-                assert re.search(r":\d+\.\d+", each["image"]), each["image"]
+                assert re.search(r":v?\d+\.\d+", each["image"]), each["image"]
 
 
 def referred(value: Any) -> set[tuple[str, str]]:
@@ -296,15 +299,50 @@ def test_postgresql_is_set_as_by_the_launcher(name: str) -> None:
 
 
 def test_network_policies_name_pods_that_exist() -> None:
-    """Each of our pods is chosen by the policy that lets it out."""
+    """Each of our pods is chosen by a policy that lets it out."""
     policy = find("NetworkPolicy", "ota-services")["spec"]["podSelector"]["matchExpressions"]
     names = next(each["values"] for each in policy if each["key"] == "app.kubernetes.io/name")
+    own = find("NetworkPolicy", "ota-certificate-probe")["spec"]
+    assert {"Ingress", "Egress"} == set(own["policyTypes"])
+    names = [*names, own["podSelector"]["matchLabels"]["app.kubernetes.io/name"]]
     pods = {
         each["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
         for each in [*PRODUCTION, *RESTORE]
         if containers(each)
     }
     assert pods == set(names)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_tells_of_the_certificates_that_it_is_given(service: str) -> None:
+    """Every file of authorities that is mounted is one that its addresses name."""
+    pods, container = deployment(service)
+    told = {each["name"]: each.get("value", "") for each in container["env"]}
+    addresses = "\n".join(text for text in told.values() if "://" in text)
+    (authorities,) = (each for each in pods["volumes"] if each["name"] == "kafka-ca")
+    (mount,) = (each for each in container["volumeMounts"] if each["name"] == "kafka-ca")
+    for item in authorities["secret"]["items"]:
+        assert f"ca={mount['mountPath']}/{item['path']}" in addresses
+    settings = ServiceSettings(kafka_bootstrap=told["OTA_KAFKA_BOOTSTRAP"])
+    assert ("/kafka/ca.crt",) == certificate_files(settings)
+
+
+def test_the_public_certificate_is_asked_for() -> None:
+    """At the way in's host, by a module and a Service that are there, by whoever may."""
+    probe = find("Probe", "ota-certificate")["spec"]
+    hosts = [host for tls in find("Ingress", "ota-gateway")["spec"]["tls"] for host in tls["hosts"]]
+    assert [f"{host}:443" for host in hosts] == probe["targets"]["staticConfig"]["static"]
+    asked, _, port = probe["prober"]["url"].partition(":")
+    name, _, namespace = asked.partition(".")
+    service = find("Service", name)
+    assert namespace == service["metadata"]["namespace"]
+    assert [int(port)] == [each["port"] for each in service["spec"]["ports"]]
+    config = yaml.safe_load(find("ConfigMap", name)["data"]["blackbox.yml"])
+    assert probe["module"] in config["modules"]
+    (way,) = find("NetworkPolicy", name)["spec"]["ingress"]
+    assert [{"protocol": "TCP", "port": int(port)}] == way["ports"]
+    pods = find("Deployment", name)["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pods["metadata"]["labels"].items()
 
 
 def test_the_resolver_merges_as_kustomize_does() -> None:

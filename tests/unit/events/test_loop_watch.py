@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from libs.events.host import LoopWatch
+from libs.events.measures import LoopWatch
 from libs.runtime.metrics import Metrics
 
 
