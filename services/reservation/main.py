@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import prometheus_client
 
@@ -77,13 +78,12 @@ class HoldMetrics:
         partner_id, product_id, channel = whose
         return (self._metrics.partners.name(partner_id), str(product_id), channel)
 
-    def show(self, host: Host, served: Iterable[MeasuredReservations]) -> None:
-        """Bring up to date what is a state, at a scrape."""
+    def show(self, now: datetime, known: Iterable[MeasuredReservations]) -> None:
+        """Bring up to date what is a state, at a scrape, from the partitions that we know best."""
         open_holds = due = 0
         overdue_s = 0.0
         held: Counter[tuple[str, str, str]] = Counter()
-        for behaviour in served:
-            now = host.now()
+        for behaviour in known:
             open_holds += behaviour.open_holds()
             due += behaviour.overdue(now, limit=DUE_SHOWN_MAX)
             if (next_due := behaviour.next_due()) is not None:
@@ -151,8 +151,10 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
     behaviours: dict[int, MeasuredReservations] = {}
     holds = HoldMetrics(metrics)
     metrics.at_scrape(
+        # While a partition fails, its holds stay due: that is when somebody looks.
         lambda: holds.show(
-            host, [each for partition, each in behaviours.items() if partition in host.serving]
+            host.now(),
+            [each for partition, each in behaviours.items() if partition in host.served_last],
         )
     )
     async with host:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,13 +14,17 @@ import pytest
 from libs.events.contracts.inventory import HoldPlaced
 from libs.events.contracts.reservation import ReservationRefused
 from tests.support.client import Partner, Stock, seconds_from_now
-from tests.support.deciders import Deciders
+from tests.support.deciders import Deciders, ops_page
 from tests.support.ledger import Books, StoredEvent, service_dsn
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 LATE_MAX = timedelta(seconds=1)
+LOCK = "DO $$ BEGIN LOCK TABLE reservation IN SHARE MODE; PERFORM pg_sleep(60); END $$"
+BEHIND = timedelta(seconds=3)
+"""By then writing has failed for the first time: locks are waited for a second."""
+LOOKS, LOOK_S = 16, 0.25
 
 
 @pytest.fixture
@@ -121,6 +126,56 @@ async def test_what_fell_due_while_the_service_was_down_runs_out_after_its_start
     found = expiries(books, stock)
     assert 11 == len(found)
     assert [] == untimely(found, ready_at=ready_at)
+
+
+async def test_holds_stay_due_in_the_figures_while_expiry_cannot_be_written(
+    deciders: Deciders, ledger: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Somebody locks the table: partitions fail again and again, and no look finds all well."""
+    async with deciders.partner() as partner:
+        stock = await partner.open_pool(units=20, partition=1)
+        deadline = seconds_from_now(3)
+        await partner.held(stock, expires_at=deadline)
+
+        async def figures() -> dict[str, float]:
+            return values(await ops_page(deciders.processes["reservation"], "/metrics"))
+
+        async def opened() -> bool:
+            return (await figures())["ota_holds_open"] >= 1
+
+        await eventually(opened)
+        async with locked(deciders):
+            await passed(ledger, deadline + BEHIND)
+            for _ in range(LOOKS):
+                seen = await figures()
+                assert 1 <= seen["ota_holds_due"] <= seen["ota_holds_open"]
+                assert BEHIND.total_seconds() <= seen["ota_hold_overdue_seconds"]
+                await asyncio.sleep(LOOK_S)
+        await all_back(ledger, stock)
+        await deciders.audit(partner)
+
+
+@asynccontextmanager
+async def locked(deciders: Deciders) -> AsyncIterator[None]:
+    """Let nobody write to the table of reservations."""
+    blocker = await asyncpg.connect(service_dsn(deciders.env, "reservation"))
+
+    async def lock() -> None:
+        with suppress(asyncpg.PostgresConnectionError):
+            await blocker.execute(LOCK)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lock())
+        try:
+            yield
+        finally:
+            blocker.terminate()
+
+
+def values(page: str) -> dict[str, float]:
+    """Return the samples of a page that have no labels."""
+    lines = [line.split() for line in page.splitlines() if line and line[0] not in "#{"]
+    return {words[0]: float(words[1]) for words in lines if "{" not in words[0]}
 
 
 async def held(ledger: asyncpg.Connection[asyncpg.Record], stock: Stock) -> int:

@@ -10,6 +10,7 @@ import pytest
 from libs.events.postgres import instances
 from tests.support.instances import Processes, running_processes
 from tests.support.stack import Databases, Stack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -59,6 +60,27 @@ async def test_who_is_silent_loses_its_partitions(
             assert not (await second.take(0)).lost.is_set()
         await held.lost.wait()
     assert set() == first.serving
+
+
+async def test_a_partition_that_fails_is_known_by_whom_it_failed_for(processes: Processes) -> None:
+    """Given back and taken by nobody it is still the first one's to tell of, until another's."""
+    first = processes.number(0)
+    await first.take(0)
+    assert set() == first.served_last, "not served yet"
+    first.serves(0)
+    await first.give_back(0)
+    await asyncio.sleep(2 * instances.ALONE_BEAT_S)  # looks meanwhile
+    assert (set(), {0}) == (first.serving, first.served_last)
+    second = processes.number(1)
+    async with asyncio.timeout(20):
+        await second.take(0)
+
+    async def another_has_it() -> bool:
+        return not first.served_last
+
+    await eventually(another_has_it)
+    second.serves(0)
+    assert {0} == second.served_last
 
 
 async def test_leaving_is_giving_everything_up(processes: Processes) -> None:

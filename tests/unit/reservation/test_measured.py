@@ -51,8 +51,9 @@ class Partition:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry, service="reservation", version="1")
+        self.metrics = HoldMetrics(metrics)
         self.behaviour = MeasuredReservations(
-            numbers=examples.NUMBERS, lookup=Nothing(), metrics=HoldMetrics(metrics)
+            numbers=examples.NUMBERS, lookup=Nothing(), metrics=self.metrics
         )
         self.state = State(partition=0)
 
@@ -109,3 +110,21 @@ async def test_a_new_owner_knows_what_is_held() -> None:
     await partition.behaviour.start(partition.state, HEAD)
     assert HOLD.quantity == partition.behaviour.held_units[WHOSE]
     assert partition.value("ota_holds_opened_total", **LABELS) is None
+
+
+async def test_what_is_due_stays_due_while_writing_it_down_fails() -> None:
+    """A batch that never commits leaves its holds open, overdue, and longer so at each look."""
+    partition = Partition()
+    partition.write(HOLD)
+    late = timedelta(seconds=40)
+    for behind in (late, 2 * late):
+        now = HOLD.expires_at + behind
+        assert partition.behaviour.due(partition.state, now, 10)
+        partition.state.put(ended("expired"))  # decided, and then the write fails
+        partition.metrics.show(now, [partition.behaviour])
+        assert (1, 1, behind.total_seconds()) == (
+            partition.value("ota_holds_open"),
+            partition.value("ota_holds_due"),
+            partition.value("ota_hold_overdue_seconds"),
+        )
+        partition.state.rollback()
