@@ -7,7 +7,7 @@ import asyncio
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ import aiohttp
 
 from bench import facts, report, seed, suite
 from bench.configuration import configuration, unsafe
-from bench.ground import Ground
+from bench.ground import Ground, Scenario
 from bench.hot_row import SCRIPT
 from bench.progress import Screen
 from bench.scenarios import ONLY_BY_NAME, SCENARIOS, chosen
@@ -159,23 +159,36 @@ async def bench(*, settings: RunSettings, screen: Screen, evidence: str) -> int:
         configuration=configured,
     )
     if evidence:
-        report.evidence(
-            EVIDENCE,
-            evidence,
-            outcome=outcome,
-            verdicts=found,
-            scenarios=scenarios,
-            result={"command": command(settings, evidence), **result},
-            facts={
-                "command": f"`{command(settings, evidence)}`, {started_at:%Y-%m-%d %H:%M} UTC",
-                "on": headline(machine=machine, commit=commit),
-            },
-        )
+        leave(evidence, settings=settings, outcome=outcome, scenarios=scenarios, result=result)
     screen.line(
         f"{'✓ all right' if result['passed'] else '✗ NOT all right'}; "
         f"written to {facts.shown(path)} and {facts.shown(written)}"
     )
     return 0 if result["passed"] else EXIT_OFF
+
+
+def leave(
+    name: str,
+    *,
+    settings: RunSettings,
+    outcome: suite.Outcome,
+    scenarios: Sequence[Scenario],
+    result: Mapping[str, Any],
+) -> None:
+    """Write a run into docs/evidence under a name."""
+    told = command(settings, name)
+    report.evidence(
+        EVIDENCE,
+        name,
+        outcome=outcome,
+        verdicts=verdicts(outcome.rows),
+        scenarios=scenarios,
+        result={"command": told, **result},
+        facts={
+            "command": f"`{told}`, {result['started_at']}",
+            "on": headline(machine=result["machine"], commit=result["commit"]),
+        },
+    )
 
 
 def show_configuration(

@@ -11,18 +11,28 @@ from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from libs.events.ports import AnswerRow, EventRow, Fenced, Head, Repeated, Write
-from libs.events.postgres.log import PostgresLog
+from libs.events.postgres.log import UNANSWERED, PostgresLog
 from libs.kernel.state import Change
 from libs.runtime.postgres import create_pool
 from services.inventory.domain.ledger import Pool
 from services.inventory.store.tables import TABLES
 from tests.support.instances import Processes, running_processes
 from tests.support.stack import Databases, Stack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
+WRITER_WAITS = (
+    "SELECT EXISTS (SELECT FROM pg_stat_activity"
+    " WHERE application_name = $1 AND wait_event_type = 'Lock')"
+)
+END_WRITER = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'ota-inventory-p{partition}';"
+)
 PARTITIONS = itertools.count(10)
 HASHES = [bytes([number]) * 32 for number in range(256)]
 
@@ -222,6 +232,34 @@ async def test_a_killed_session_frees_its_partition(
     with pytest.raises(Fenced):
         await first.write(a_write(head))
     assert 0 == await logs.stored("event", partition)
+
+
+async def test_a_write_without_an_answer_is_told(logs: Logs, partition: int, stack: Stack) -> None:
+    """With the position from which the next owner's tells whether it is there."""
+    head = await (first := logs.make(partition)).own()
+    async with logs.pool.acquire() as held, held.transaction():
+        await held.execute("SELECT FROM partition_head WHERE partition = $1 FOR UPDATE", partition)
+        with capture_logs() as lines:
+            async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+                group.create_task(_unanswered(first, a_write(head, events=2)))
+                await eventually(
+                    lambda: logs.pool.fetchval(WRITER_WAITS, f"ota-inventory-p{partition}")
+                )
+                await asyncio.to_thread(
+                    stack.cluster.run_sql, script=END_WRITER.format(partition=partition)
+                )
+    (line,) = [each for each in lines if each["event"] == "write.unanswered"]
+    told = {name: line[name] for name in ("partition", "epoch", "seq", "events")}
+    expected = {"partition": partition, "epoch": head.epoch, "seq": head.seq, "events": 2}
+    assert expected == told
+    await first.close()
+    async with asyncio.timeout(10):
+        assert head.seq == (await logs.make(partition).own()).seq
+
+
+async def _unanswered(log: PostgresLog, write: Write) -> None:
+    with pytest.raises(UNANSWERED):
+        await log.write(write)
 
 
 async def test_a_command_id_is_recorded_once_over_all_partitions(logs: Logs) -> None:
