@@ -135,13 +135,13 @@ async def test_holds_stay_due_in_the_figures_while_expiry_cannot_be_written(
     async with deciders.partner() as partner:
         stock = await partner.open_pool(units=20, partition=1)
         deadline = seconds_from_now(3)
-        await partner.held(stock, expires_at=deadline)
+        placed = await partner.held(stock, expires_at=deadline)
 
         async def figures() -> dict[str, float]:
             return values(await ops_page(deciders.processes["reservation"], "/metrics"))
 
         async def opened() -> bool:
-            return (await figures())["ota_holds_open"] >= 1
+            return await known(deciders, placed.reservation_id)
 
         await eventually(opened)
         async with locked(deciders):
@@ -153,6 +153,16 @@ async def test_holds_stay_due_in_the_figures_while_expiry_cannot_be_written(
                 await asyncio.sleep(LOOK_S)
         await all_back(ledger, stock)
         await deciders.audit(partner)
+
+
+async def known(deciders: Deciders, reservation_id: str) -> bool:
+    """Say whether the service has recorded a hold."""
+    database = await asyncpg.connect(service_dsn(deciders.env, "reservation"))
+    try:
+        found = "SELECT EXISTS (SELECT FROM reservation WHERE reservation_id = $1)"
+        return bool(await database.fetchval(found, reservation_id))
+    finally:
+        await database.close()
 
 
 @asynccontextmanager
