@@ -30,8 +30,8 @@ STALL_EXIT_S = 5.0
 STOP_LIMIT_S = 15.0
 CLOSE_LIMIT_S = 10.0
 GC_THRESHOLDS = (10_000, 1, 5_000)
-"""A look at the youngest 10,000 objects takes some 6 ms, one at the next older 20,000 twice
-that; nobody's units wait longer for it, however many the process keeps (docs/performance.md)."""
+"""A look at the youngest 10,000 objects takes some 10 ms, one at the 20,000 next older as well up
+to 30, however many the process keeps (docs/performance.md)."""
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 5.0
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import asyncpg
 import pytest
@@ -140,10 +141,7 @@ async def test_holds_stay_due_in_the_figures_while_expiry_cannot_be_written(
         async def figures() -> dict[str, float]:
             return values(await ops_page(deciders.processes["reservation"], "/metrics"))
 
-        async def opened() -> bool:
-            return await known(deciders, placed.reservation_id)
-
-        await eventually(opened)
+        await eventually(partial(known, deciders, placed.reservation_id))
         async with locked(deciders):
             await passed(ledger, deadline + BEHIND)
             for _ in range(LOOKS):

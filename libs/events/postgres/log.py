@@ -38,8 +38,10 @@ LOAD_TIMEOUT_S = 60
 """Reading the open entities of a partition at the start, far above any other statement."""
 LOAD_GULP = 1_000
 UNANSWERED = (
-    *(asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError),
-    *(OSError, TimeoutError),
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
 )
 """The server was asked to write and did not say what has become of it."""
 _HEAD = "partition, epoch, generation, seq, decided_at, hash, inputs"
