@@ -51,7 +51,7 @@ class Operators:
                 pool_no=1,
                 partner_id="north",
                 quantity=quantity,
-                prices=CATALOGUE.products[0].prices,
+                rule_version=CATALOGUE.version,
             )
             headers, value = codec.encode(self._command(data, f"garbled-{self._scheduler.time()}"))
             if action.how == "type":

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from libs.events.behaviour import Behaviour
-from libs.kernel.catalogue import Catalogue
+from libs.kernel.catalogue import Product
 from services.fulfillment.app.behaviour import FulfillmentBehaviour
 from services.inventory.app.behaviour import InventoryBehaviour
 from services.inventory.domain.ledger import Pool
@@ -19,8 +19,11 @@ class _Catalogues:
     async def read(self, version: int) -> None:
         """There is one version, and it is at hand."""
 
-    def get(self, version: int) -> Catalogue:
-        return CATALOGUE
+    def product(self, product_id: int, version: int) -> Product:
+        product = CATALOGUE.product(product_id)
+        assert version == CATALOGUE.version
+        assert product is not None
+        return product
 
 
 class Counting:
@@ -71,5 +74,10 @@ def behaviour_of(service: str, *, databases: Databases, watch: Counting) -> Beha
     if service == "inventory":
         return InventoryBehaviour(watch=watch)
     if service == "reservation":
-        return ReservationBehaviour(numbers=NUMBERS, lookup=HoldsLookup(databases), watch=watch)
+        return ReservationBehaviour(
+            numbers=NUMBERS,
+            lookup=HoldsLookup(databases),
+            catalogues=_Catalogues(),
+            watch=watch,
+        )
     return FulfillmentBehaviour(numbers=NUMBERS, sign=_sign, catalogues=_Catalogues())

@@ -91,6 +91,10 @@ class Views:
         """See `services.gateway.app.catalogue.CatalogueSource`."""
         return CATALOGUE
 
+    async def catalogue(self, version: int) -> Catalogue | None:
+        """See `services.gateway.app.catalogue.CatalogueSource`."""
+        return CATALOGUE if version == CATALOGUE.version else None
+
     async def pools(self) -> Sequence[PoolFigures]:
         """See `services.gateway.app.availability.PoolSource`."""
         database = self._database("inventory")
@@ -126,7 +130,7 @@ class Views:
             open=hold.status == "held",
             held_at=hold.held_at,
             expires_at=hold.expires_at,
-            prices=hold.prices,
+            rule_version=hold.rule_version,
             visit_date=hold.visit_date,
         )
 
@@ -208,7 +212,7 @@ def _reservation(found: Reservation) -> ReservationRecord:
         status=found.status,
         held_at=found.held_at,
         expires_at=found.expires_at,
-        prices=found.prices,
+        rule_version=found.rule_version,
         visit_date=found.visit_date,
         order_id=found.order_id,
         ended_at=found.ended_at,

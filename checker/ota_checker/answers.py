@@ -95,7 +95,8 @@ class Answers:
     def snapshot(self, call: Call, hold: Hold, told: object) -> None:
         """Check prices that a partner was shown for a hold against those that are frozen in it."""
         self._verdicts.look("I20")
-        if not isinstance(told, dict) or not _same_prices(told, hold.prices):
+        product = self._model.product_of(hold)
+        if product and not (isinstance(told, dict) and _same_prices(told, product.prices)):
             rule = f"the prices shown for {hold.reservation_id} are not those frozen into it"
             self._missing(call, rule, hold, "I20")
 

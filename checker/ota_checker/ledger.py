@@ -54,6 +54,8 @@ class Ledger:
         verdicts, model = self._verdicts, self._model
         verdicts.look("I1", self._log.events)
         verdicts.look("I12", sum(len(pool.seqs) for pool in model.pools.values()))
+        for hold in model.holds.values():  # a catalogue lies in one partition: all must be read
+            self._check_prices(hold)
         ended = sum(hold.ledger_end is not None for hold in model.holds.values())
         verdicts.look("I6", len(model.holds))
         verdicts.look("I9", ended)
@@ -73,6 +75,7 @@ class Ledger:
             if id in model.holds:
                 return
         self._log.author(row, meta, data["partner_id"])
+        carried = data.get("prices")  # version 1 repeats the catalogue's (ADR 22)
         hold = Hold(
             reservation_id=id,
             place=place,
@@ -81,7 +84,8 @@ class Ledger:
             quantity=quantity,
             held_at=at,
             expires_at=micros(data["expires_at"]),
-            prices=model.prices.read(data["prices"]),
+            rule_version=carried["rule_version"] if carried else data["rule_version"],
+            carried=model.prices.read(carried) if carried else None,
             visit_date=data.get("visit_date"),
             command_id=meta["correlation_id"],
             fingerprint=meta.get("fingerprint") or "",
@@ -124,12 +128,18 @@ class Ledger:
         if not hold.held_at < hold.expires_at <= hold.held_at + HOLD_MAX_S * 1_000_000:
             rule = f"{id} ends at once or after more than 48 hours"
             verdicts.violate("I8", rule, until=place, events=(place,))
-        verdicts.look("I20")
-        products = self._model.catalogues.get(hold.prices.rule_version)
-        product = products.get(pool.product_id) if products else None
-        if product is not None and product.prices != hold.prices:
-            rule = f"{id} was given other prices than catalogue {hold.prices.rule_version} has"
-            verdicts.violate("I20", rule, until=place, events=(place,))
+
+    def _check_prices(self, hold: Hold) -> None:
+        self._verdicts.look("I20")
+        product = self._model.product_of(hold)
+        if product is None:
+            what = f"was sold from catalogue {hold.rule_version}, which has no such product"
+        elif hold.carried not in (None, product.prices):
+            what = f"was given other prices than catalogue {hold.rule_version} has"
+        else:
+            return
+        rule = f"{hold.reservation_id} {what}"
+        self._verdicts.violate("I20", rule, until=hold.place, events=(hold.place,))
 
     def _version(self, pool: Pool, place: EventPlace) -> None:
         """Assert I1 and keep the figures."""

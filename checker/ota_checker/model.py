@@ -99,7 +99,8 @@ class Hold:
     quantity: int
     held_at: int
     expires_at: int
-    prices: Prices
+    rule_version: int
+    carried: Prices | None
     visit_date: str | None
     command_id: str
     fingerprint: str
@@ -196,6 +197,10 @@ class Model:
             or self.tickets.get(id)
             or self.confirmations.get(id)
         )
+
+    def product_of(self, hold: Hold) -> CatalogueProduct | None:
+        """Return what was sold, as the hold's catalogue version has it; None if it has not."""
+        return self.catalogues.get(hold.rule_version, {}).get(hold.pool.product_id)
 
     def settled(self, at: int) -> bool:
         """Say whether something of that time must have arrived everywhere by the export."""

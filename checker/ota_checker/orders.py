@@ -81,8 +81,7 @@ class Orders:
             ):
                 rule = f"the order of {id[0]} is for another day or other customers"
                 verdicts.violate("I7", rule, until=place, reservations=id)
-        products = self._model.catalogues.get(hold.prices.rule_version)
-        product = products.get(hold.pool.product_id) if products else None
+        product = self._model.product_of(hold)
         if product is not None and product.entitlements != data["entitlements"]:
             rule = f"the tickets of {id[0]} entitle to something else than the catalogue says"
             verdicts.violate("I23", rule, until=place, reservations=id)

@@ -75,7 +75,9 @@ class Dispatch:
             replayed=planned.replayed,
         )
         figures = self._behaviour.figures(stage.state, message, head)
-        headers, value = codec.encode(envelope, figures=figures, evidence=planned.evidence)
+        headers, value = codec.encode(
+            envelope, figures=figures, evidence=planned.evidence, body=planned.body
+        )
         return Outgoing(
             topic=GATEWAY_REPLIES.name,
             partition=message.reply_to,

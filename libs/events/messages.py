@@ -17,8 +17,18 @@ def _nothing_renamed(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+def _v2_prices_by_version(name: str, shape: type) -> Message:
+    """Version 1 carried the prices themselves (ADR 22)."""
+    return Message(name=name, version=2, shape=shape, upcasters=(_prices_by_version,))
+
+
+def _prices_by_version(body: dict[str, Any]) -> dict[str, Any]:
+    prices = body.pop("prices")
+    return {**body, "rule_version": prices["rule_version"]}
+
+
 COMMANDS = (
-    _v1("ota.inventory.place_hold", inventory.PlaceHold),
+    _v2_prices_by_version("ota.inventory.place_hold", inventory.PlaceHold),
     _v1("ota.inventory.set_allotment", inventory.SetAllotment),
     _v1("ota.inventory.stop_sales", inventory.StopSales),
     _v1("ota.inventory.resume_sales", inventory.ResumeSales),
@@ -29,7 +39,7 @@ COMMANDS = (
     _v1("ota.reservation.expire_reservation", reservation.ExpireReservation),
 )
 EVENTS = (
-    _v1("ota.inventory.units_held", inventory.UnitsHeld),
+    _v2_prices_by_version("ota.inventory.units_held", inventory.UnitsHeld),
     _v1("ota.inventory.units_sold", inventory.UnitsSold),
     _v1("ota.inventory.units_released", inventory.UnitsReleased),
     _v1("ota.inventory.allotment_set", inventory.AllotmentSet),
@@ -52,7 +62,7 @@ SIGNALS = (
 """Messages without a position: no log has them as its events."""
 
 ANSWERS = (
-    _v1("ota.answer.hold_placed", inventory.HoldPlaced),
+    _v2_prices_by_version("ota.answer.hold_placed", inventory.HoldPlaced),
     Message(
         name="ota.answer.hold_refused",
         version=2,

@@ -12,8 +12,21 @@ from typing import Protocol
 
 from libs.events.codec import Headers
 from libs.events.envelope import Envelope, Position
+from libs.kernel.catalogue import Product
 from libs.kernel.state import Change, State
 from libs.kernel.values import dataclass
+
+
+class Catalogues(Protocol):
+    """Catalogue versions, kept once they were read: they never change."""
+
+    async def read(self, version: int) -> None:
+        """Make sure that a version is at hand; raises LookupError if it does not exist."""
+        ...
+
+    def product(self, product_id: int, version: int) -> Product:
+        """Return a product as it is in a version that was read; raises LookupError."""
+        ...
 
 
 class Fenced(Exception):

@@ -35,7 +35,7 @@ class PlannedReply:
 
     *unrecorded* ones were decided and leave no record: before they are given, it must be
     sure that the command had not been recorded earlier with another answer. *evidence* names
-    the event that the command led to.
+    the event that the command led to, *body* is the answer as it was written down, if it was.
     """
 
     message: Envelope
@@ -43,6 +43,7 @@ class PlannedReply:
     replayed: bool
     unrecorded: bool = False
     evidence: str | None = None
+    body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +137,22 @@ class Stage:
         answer = decision.answer
         if answer is None:
             return
-        if decision.recorded:
-            self.answers[asked] = _row(asked, message, answer, evidence)
+        body = MESSAGES.write(answer) if decision.recorded else None
+        if body is not None:
+            self.answers[asked] = _row(asked, message, answer, body, evidence)
         if isinstance(answer, CompletedDownstream):
             if answer.command_id != asked:
                 signal = AnswerRequested(command_id=answer.command_id)
                 self.signals.append(PlannedSignal(message, signal, replayed=False))
         elif message.reply_to is not None:
-            unrecorded = not decision.recorded
             self.replies.append(
                 PlannedReply(
-                    message, answer, replayed=False, unrecorded=unrecorded, evidence=evidence
+                    message,
+                    answer,
+                    replayed=False,
+                    unrecorded=body is None,
+                    evidence=evidence,
+                    body=body,
                 )
             )
 
@@ -228,14 +234,16 @@ def asker_of(row: AnswerRow, head: Head) -> Envelope:
     )
 
 
-def _row(command_id: str, message: Envelope, answer: object, evidence: str | None) -> AnswerRow:
+def _row(
+    command_id: str, message: Envelope, answer: object, body: bytes, evidence: str | None
+) -> AnswerRow:
     entry = MESSAGES.message_of(answer)
     return AnswerRow(
         command_id=command_id,
         fingerprint=message.fingerprint or "",
         type=entry.name,
         version=entry.version,
-        answer=MESSAGES.write(answer).decode(),
+        answer=body.decode(),
         reply_to=message.reply_to,
         evidence=evidence,
     )

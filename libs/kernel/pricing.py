@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -27,12 +26,6 @@ COUNT_MAX = 100
 
 _SATURDAY = 5
 _NO_HOLIDAYS: frozenset[date] = frozenset()
-
-
-@lru_cache(maxsize=4096)
-def shared(rules: PriceRules) -> PriceRules:
-    """Return one object for all equal rules: a hundred thousand open holds share a few."""
-    return rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,15 +11,15 @@ import structlog
 from libs.events.console import deciding_service
 from libs.events.contracts.fulfillment import OrderCreated
 from libs.events.host import Host
-from libs.events.ports import Head
+from libs.events.ports import Catalogues, Head
+from libs.events.postgres.catalogues import ViewCatalogues
 from libs.events.topics import RESERVATION_EVENTS
 from libs.kernel.ids import Numbers
 from libs.kernel.state import Change, State
 from libs.runtime.metrics import Metrics
-from services.fulfillment.app.behaviour import Catalogues, FulfillmentBehaviour
+from services.fulfillment.app.behaviour import FulfillmentBehaviour
 from services.fulfillment.domain.decisions import SignTicket
 from services.fulfillment.settings import MigrationSettings, Settings
-from services.fulfillment.store.catalogues import ViewCatalogues
 from services.fulfillment.store.tables import MIGRATIONS, TABLES
 from services.fulfillment.tickets import TicketSigning
 

@@ -12,7 +12,8 @@ import prometheus_client
 
 from libs.events.console import deciding_service
 from libs.events.host import Host
-from libs.events.ports import Head
+from libs.events.ports import Catalogues, Head
+from libs.events.postgres.catalogues import ViewCatalogues
 from libs.events.topics import INVENTORY_EVENTS
 from libs.kernel.ids import Numbers
 from libs.kernel.state import Change, State
@@ -102,8 +103,15 @@ class HoldMetrics:
 class MeasuredReservations(ReservationBehaviour):
     """One partition of holds that also tells what its commits mean for partners."""
 
-    def __init__(self, *, numbers: Numbers, lookup: HoldsLookup, metrics: HoldMetrics) -> None:
-        super().__init__(numbers=numbers, lookup=lookup, watch=metrics)
+    def __init__(
+        self,
+        *,
+        numbers: Numbers,
+        lookup: HoldsLookup,
+        catalogues: Catalogues,
+        metrics: HoldMetrics,
+    ) -> None:
+        super().__init__(numbers=numbers, lookup=lookup, catalogues=catalogues, watch=metrics)
         self._metrics = metrics
         self.held_units: Counter[Whose] = Counter()
 
@@ -159,10 +167,13 @@ async def serve(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
     )
     async with host:
         lookup = PostgresHoldsLookup(own=host.pool("reservation"), inventory=host.pool("inventory"))
+        catalogues = ViewCatalogues(host.pool("inventory"))
         numbers = Numbers(settings.numbering_key)
 
         def behaviour(partition: int) -> MeasuredReservations:
-            made = MeasuredReservations(numbers=numbers, lookup=lookup, metrics=holds)
+            made = MeasuredReservations(
+                numbers=numbers, lookup=lookup, catalogues=catalogues, metrics=holds
+            )
             return behaviours.setdefault(partition, made)
 
         await host.serve(stop=stop, behaviours=behaviour)

@@ -78,7 +78,7 @@ def test_a_row_of_the_log_is_read_as_the_event_it_was(message: Message) -> None:
 def test_files_are_never_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The script adds what is missing and leaves alone what is there."""
     monkeypatch.setattr(files, "FOLDER", tmp_path)
-    kept = path_of(name="ota.inventory.units_held", version=1)
+    kept = path_of(name="ota.inventory.units_sold", version=1)
     kept.write_text("old", encoding="utf-8")
     assert len(examples.EXAMPLES) - 1 == len(files.write_missing())
     assert "old" == kept.read_text(encoding="utf-8")

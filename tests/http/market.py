@@ -37,6 +37,7 @@ from services.gateway.domain.records import (
     ReservationRecord,
     TicketRecord,
 )
+from tests.support.catalogues import product_in
 
 Place = tuple[str, int]
 Mark = tuple[int, int]
@@ -94,9 +95,11 @@ class Market:
     shown: set[str] = field(default_factory=set)
     inventory_seen: dict[int, int] = field(default_factory=dict)
     events: dict[tuple[str, int, int], RecordedEvent] = field(default_factory=dict)
+    published: dict[int, Catalogue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pools_by_no = {plan.pool_no: Pool(plan) for plan in self.catalogue.pools}
+        self.published = {self.catalogue.version: self.catalogue}
 
     # The command client
 
@@ -185,7 +188,7 @@ class Market:
             status="active",
             held_at=self.now,
             expires_at=expires_at,
-            prices=command.prices,
+            rule_version=command.rule_version,
             visit_date=command.visit_date,
             order_id=None,
             ended_at=None,
@@ -200,7 +203,7 @@ class Market:
             quantity=command.quantity,
             held_at=self.now,
             expires_at=expires_at,
-            prices=command.prices,
+            rule_version=command.rule_version,
         )
         evidence = self._record("inventory", partition, command.reservation_id)
         return replace(self._inventory(pool, placed), evidence=evidence)
@@ -235,10 +238,10 @@ class Market:
         words: tuple[str, ...],
         on: date | None,
     ) -> Reply:
-        lines = price_lines(rules=hold.record.prices, customer_types=words, on=on)
+        sold_from = self.published[hold.record.rule_version]
+        product = product_in(sold_from, hold.record.product_id)
+        lines = price_lines(rules=product.prices, customer_types=words, on=on)
         order_id = hold.record.order_id
-        product = self.catalogue.product(hold.record.product_id)
-        assert product is not None
         assert order_id is not None
         number = self._advance("fulfillment", hold.partition)
         tickets = tuple(
@@ -258,7 +261,7 @@ class Market:
             created_at=self.now,
             lines=lines,
             total_minor=total_minor(lines),
-            currency=hold.record.prices.currency,
+            currency=product.prices.currency,
             entitlements=product.entitlements,
             tickets=tickets,
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.gateway.domain.records import StoredKey
-from tests.http.world import CUSTOMER, DIRECT_KEY, FULL_KEY, PROD_KEY, World
+from tests.http.world import CATALOGUE, CUSTOMER, DIRECT_KEY, FULL_KEY, PROD_KEY, World
 
 
 async def test_a_reservation_is_read_through_its_life(world: World) -> None:
@@ -39,6 +41,37 @@ async def test_a_repeat_of_reserve_and_a_read_agree(world: World) -> None:
     answered = await world.reserve(2)
     read = await world.call("GET", f"/reservations/{answered.json['reservation_id']}")
     assert answered.json == read.json
+
+
+async def test_a_hold_keeps_its_prices_when_others_are_published(world: World) -> None:
+    """For a read, a list and a repeat; others are read when a hold of theirs is shown."""
+    before = await world.reserve(1, headers={"Idempotency-Key": "first"})
+    for version, weekday in ((2, 300_00), (3, 400_00)):
+        product = CATALOGUE.products[0]
+        rules = replace(product.prices, rule_version=version, adult_weekday_minor=weekday)
+        newer = replace(CATALOGUE, version=version, products=(replace(product, prices=rules),))
+        world.market.published[version] = newer
+        if version == 2:
+            world.gateway.catalogue.replace(newer)
+    world.later(minutes=1)
+    after = await world.reserve(1)
+    world.later(minutes=1)
+    elsewhere = await world.held()  # on a gateway that knows version 3 already
+    hold = world.market.holds[elsewhere]
+    hold.record = replace(hold.record, rule_version=3)
+
+    assert before.raw == (await world.reserve(1, headers={"Idempotency-Key": "first"})).raw
+    for id, base_price in (
+        (before.json["reservation_id"], 288),
+        (after.json["reservation_id"], 300),
+        (elsewhere, 400),
+    ):
+        read = await world.call("GET", f"/reservations/{id}")
+        assert base_price == read.json["pricing_snapshot"]["base_price"]
+    listed = await world.call("GET", "/reservations")
+    assert [400, 300, 288] == [
+        each["pricing_snapshot"]["base_price"] for each in listed.json["reservations"]
+    ]
 
 
 async def test_foreign_reservations_do_not_exist(world: World) -> None:

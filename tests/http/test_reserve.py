@@ -54,15 +54,15 @@ async def test_a_hold_is_kept_as_long_as_the_partner_says(world: World) -> None:
         assert kept == answered.json["expires_at"]
 
 
-async def test_the_command_carries_the_current_prices(world: World) -> None:
-    """The hold is priced by what is frozen into the command, also for a visit date."""
+async def test_the_command_names_the_current_prices(world: World) -> None:
+    """The hold is priced by the version that the command names, also for a visit date."""
     await world.reserve(1, fields={"visit_date": "2026-01-10"})
     command = world.market.sent[0].data
     assert isinstance(command, PlaceHold)
-    assert (1, "test_partner", 28_800, "2026-01-10") == (
+    assert (1, "test_partner", 1, "2026-01-10") == (
         command.pool_no,
         command.partner_id,
-        command.prices.adult_weekday_minor,
+        command.rule_version,
         str(command.visit_date),
     )
 

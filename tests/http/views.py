@@ -31,6 +31,10 @@ class Views:
         """See `services.gateway.app.catalogue.CatalogueSource`."""
         return self.market.catalogue
 
+    async def catalogue(self, version: int) -> Catalogue | None:
+        """See `services.gateway.app.catalogue.CatalogueSource`."""
+        return self.market.published.get(version)
+
     async def pools(self) -> Sequence[PoolFigures]:
         """See `services.gateway.app.availability.PoolSource`."""
         return [self.market.figures(pool) for pool in self.market.pools_by_no.values()]
@@ -52,7 +56,7 @@ class Views:
             open=record.status == "active",
             held_at=record.held_at,
             expires_at=record.expires_at,
-            prices=record.prices,
+            rule_version=record.rule_version,
             visit_date=record.visit_date,
         )
 

@@ -10,9 +10,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 from asyncpg.transaction import Transaction
-from pydantic_core import to_json
 
-from libs.kernel.catalogue import PriceRules
 from libs.runtime.postgres import create_pool
 from services.gateway.domain.records import STATUSES, ReservationFilter, Slice
 from services.gateway.store.audit import AuditFilter, AuditStore
@@ -37,22 +35,13 @@ SELECT $1::timestamptz - make_interval(mins => n), n, 1,
 """
 ADD_RESERVATIONS = """
 INSERT INTO reservation (partition, reservation_id, pool_no, product_id, channel, partner_id,
-                         quantity, status, held_at, expires_at, prices, ledger_seq, ended_at)
+                         quantity, status, held_at, expires_at, rule_version, ledger_seq, ended_at)
 SELECT 0, 'res_' || n, 1, 106, 'ota', 'harbour', 1,
        CASE WHEN n % 2 = 0 THEN 'expired' ELSE 'cancelled' END,
-       $1::timestamptz - make_interval(mins => n), $1::timestamptz, $3::json, n,
+       $1::timestamptz - make_interval(mins => n), $1::timestamptz, 1, n,
        $1::timestamptz - make_interval(mins => n)
   FROM generate_series(1, $2::int) AS n
 """
-PRICES = PriceRules(
-    rule_version=1,
-    currency="HKD",
-    adult_weekday_minor=1,
-    adult_weekend_minor=1,
-    child_minor=1,
-    elderly_minor=1,
-    special_dates=(),
-)
 
 
 class Explained:
@@ -138,9 +127,8 @@ async def records(databases: Databases) -> AsyncIterator[Explained]:
 @pytest.fixture
 async def reservations(databases: Databases) -> AsyncIterator[Explained]:
     """A partner's reservations, each a minute older than the one before."""
-    prices = to_json(PRICES).decode()
     async for explained in filled(
-        databases, "RESERVATION", "reservation", ADD_RESERVATIONS, NOW, ROWS, prices
+        databases, "RESERVATION", "reservation", ADD_RESERVATIONS, NOW, ROWS
     ):
         yield explained
 

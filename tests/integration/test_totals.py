@@ -23,8 +23,8 @@ LOCKED_S = 1.0
 
 ADD_RESERVATION = """
 INSERT INTO reservation (partition, reservation_id, pool_no, product_id, channel, partner_id,
-                         quantity, status, held_at, expires_at, prices, ledger_seq)
-SELECT 0, $1 || '-' || n, 1, 106, 'ota', $2, 1, 'active', now(), now(), '{}',
+                         quantity, status, held_at, expires_at, rule_version, ledger_seq)
+SELECT 0, $1 || '-' || n, 1, 106, 'ota', $2, 1, 'active', now(), now(), 1,
        n + (SELECT coalesce(max(ledger_seq), 0) FROM reservation)
   FROM generate_series(1, $3::int) AS n
 """

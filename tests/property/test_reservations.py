@@ -32,6 +32,7 @@ from services.reservation.domain.hold import (
     evolve,
 )
 from tests.support import examples
+from tests.support.catalogues import product_in
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=200)
 
@@ -116,7 +117,14 @@ class Partition:
             return open_hold(
                 self.state, message, held_at=now, position=Position(1, 0, 1), opened_early=()
             )
-        return decide(self.state, message, correlation_id=id, now=now, numbers=examples.NUMBERS)
+        return decide(
+            self.state,
+            message,
+            correlation_id=id,
+            now=now,
+            numbers=examples.NUMBERS,
+            product=lambda product_id, _: product_in(examples.CATALOGUE, product_id),
+        )
 
     def write(self, decision: Decision, id: str, now: datetime) -> None:
         """Project, evolve the events and commit."""

@@ -239,7 +239,7 @@ class Books:
             "partner_id": hold.partner,
             "quantity": hold.quantity,
             "expires_at": instant(hold.expires_at),
-            "prices": PRICES_ROW,
+            "rule_version": PRICES.rule_version,
             "visit_date": hold.visit_date,
         }
         hold.seq = self._append("inventory", partition, "units_held", hold.id, data, hold.command)[

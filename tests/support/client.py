@@ -30,7 +30,6 @@ from libs.events.envelope import Actor
 from libs.events.kafka.requests import KafkaCommandClient
 from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
 from libs.events.topics import INVENTORY_COMMANDS, RESERVATION_COMMANDS
-from libs.kernel.catalogue import PriceRules
 from libs.kernel.ids import command_id, pool_no_of, reservation_id
 
 PRODUCT_ID: Final = 106
@@ -38,14 +37,7 @@ PARTNER_ID: Final = "partner"
 ANSWER_TIMEOUT_S: Final = 2.0
 INSIST_TIMEOUT_S: Final = 40.0
 
-PRICES: Final = PriceRules(
-    rule_version=1,
-    currency="HKD",
-    adult_weekday_minor=28_800,
-    adult_weekend_minor=31_800,
-    child_minor=18_800,
-    elderly_minor=18_800,
-)
+CATALOGUE_VERSION: Final = 1
 _POOL_NUMBERS = itertools.count(1_001)
 
 
@@ -105,7 +97,7 @@ class Partner:
             pool_no=stock.pool_no,
             partner_id=PARTNER_ID,
             quantity=quantity,
-            prices=PRICES,
+            rule_version=CATALOGUE_VERSION,
             hold_s=hold_s,
             expires_at=expires_at,
         )

@@ -144,7 +144,7 @@ _OF_HOLD: Final[dict[str, Any]] = {
     "partner_id": PARTNER_ID,
     "quantity": QUANTITY,
     "expires_at": EXPIRES_AT,
-    "prices": PRICES,
+    "rule_version": CATALOGUE.version,
     "visit_date": WEEKEND,
     "customer_reference": SEALED,
     "customer_reference_hash": CUSTOMER_REFERENCE_HASH,
@@ -207,7 +207,11 @@ LEDGER_CONFLICT_FOUND: Final = inventory.LedgerConflictFound(
 )
 CATALOGUE_PUBLISHED: Final = inventory.CataloguePublished(catalogue=CATALOGUE)
 RESERVATION_OPENED: Final = reservation.ReservationOpened(
-    held_at=HELD_AT, ledger_seq=11, **_OF_POOL, **_OF_HOLD
+    held_at=HELD_AT,
+    ledger_seq=11,
+    prices=PRICES,
+    **_OF_POOL,
+    **{name: value for name, value in _OF_HOLD.items() if name != "rule_version"},
 )
 RESERVATION_ACTIVATED: Final = reservation.ReservationActivated(
     customer_types=CUSTOMER_TYPES, **_OF_POOL, **_OF_SALE
@@ -263,7 +267,7 @@ HOLD_PLACED: Final = inventory.HoldPlaced(
     quantity=QUANTITY,
     held_at=HELD_AT,
     expires_at=EXPIRES_AT,
-    prices=PRICES,
+    rule_version=CATALOGUE.version,
 )
 HOLD_REFUSED: Final = inventory.HoldRefused(reason="sold_out", available=2)
 HOLD_LIMIT_REFUSED: Final = inventory.HoldRefused(

@@ -35,7 +35,7 @@ from libs.events.postgres.tables import Table
 from libs.events.stage import RecentAnswers, Stage
 from libs.events.topics import FULFILLMENT_EVENTS, INVENTORY_EVENTS, RESERVATION_EVENTS
 from libs.kernel import ids
-from libs.kernel.catalogue import Catalogue
+from libs.kernel.catalogue import Product
 from libs.kernel.state import Entity, State
 from services.fulfillment.app.behaviour import FulfillmentBehaviour
 from services.fulfillment.store.tables import TABLES as ORDER_TABLES
@@ -90,8 +90,8 @@ class _Silent:
 
     async def read(self, version: int) -> None: ...
 
-    def get(self, version: int) -> Catalogue:
-        return examples.CATALOGUE
+    def product(self, product_id: int, version: int) -> Product:
+        return examples.PRODUCT
 
 
 def _behaviour(service: str) -> Behaviour:
@@ -99,7 +99,9 @@ def _behaviour(service: str) -> Behaviour:
     if service == "inventory":
         return InventoryBehaviour(watch=silent)
     if service == "reservation":
-        return ReservationBehaviour(numbers=examples.NUMBERS, lookup=silent, watch=silent)
+        return ReservationBehaviour(
+            numbers=examples.NUMBERS, lookup=silent, catalogues=silent, watch=silent
+        )
     return FulfillmentBehaviour(numbers=examples.NUMBERS, sign=readable_token, catalogues=silent)
 
 
@@ -210,7 +212,7 @@ class PlayedSystem:
             pool_no=pool_no,
             partner_id=partner_id,
             quantity=self._random.randint(1, 4),
-            prices=examples.PRICES,
+            rule_version=examples.CATALOGUE.version,
             hold_s=self._random.choice([60, 3600, 86_400]),
             visit_date=self._random.choice([None, examples.WEEKEND]),
             customer_reference=Sealed(key_id=f"key-{number}", ciphertext="sealed")

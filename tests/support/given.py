@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from libs.events.contracts.inventory import UnitsHeld
 from libs.events.envelope import Position
-from libs.kernel.catalogue import Catalogue
+from libs.kernel.catalogue import Catalogue, Product
 from libs.kernel.outcome import Decision
 from libs.kernel.state import Entity, State
 from services.fulfillment.domain import decisions as order_decisions
@@ -23,6 +23,7 @@ from services.inventory.domain import ledger
 from services.reservation.domain import decisions as hold_decisions
 from services.reservation.domain import hold
 from tests.support import examples
+from tests.support.catalogues import product_in
 
 E = TypeVar("E", bound=Entity)
 
@@ -59,6 +60,7 @@ class Ledger:
 class Holds:
     """The reservation service; a message that is a `UnitsHeld` opens a hold."""
 
+    catalogue: Catalogue = examples.CATALOGUE
     opened_early: Collection[str] = ()
 
     def decide(self, state: State, message: Any, *, id: str, seq: int, now: datetime) -> Decision:
@@ -73,8 +75,17 @@ class Holds:
                 opened_early=self.opened_early,
             )
         return hold_decisions.decide(
-            state, message, correlation_id=id, now=now, numbers=examples.NUMBERS
+            state,
+            message,
+            correlation_id=id,
+            now=now,
+            numbers=examples.NUMBERS,
+            product=self._product,
         )
+
+    def _product(self, product_id: int, version: int) -> Product:
+        assert version == self.catalogue.version
+        return product_in(self.catalogue, product_id)
 
     def evolve(
         self, state: State, event: Any, *, id: str, position: Position, decided_at: datetime
@@ -107,12 +118,10 @@ class Orders:
 
     def decide(self, state: State, message: Any, *, id: str, seq: int, now: datetime) -> Decision:
         """See `Decider`."""
-        product = self.catalogue.product(message.product_id)
-        assert product is not None, f"the example catalogue has no product {message.product_id}"
         return order_decisions.decide(
             state,
             message,
-            product=product,
+            product=product_in(self.catalogue, message.product_id),
             numbers=examples.NUMBERS,
             sign=readable_token,
             now=now,

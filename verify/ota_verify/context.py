@@ -61,7 +61,9 @@ class Context:
         if missing:
             self.wrong("actors", event, f"does not say its {', '.join(missing)}")
 
-    def expect_answer(self, event: Event, type: str, answer: Mapping[str, Any]) -> None:
+    def expect_answer(
+        self, event: Event, type: str, answer: Mapping[str, Any], *, version: int = 1
+    ) -> None:
         """Expect the recorded answer of the command that led to an event."""
         meta = event.meta
         evidenced = "epoch" in meta
@@ -71,7 +73,7 @@ class Context:
             "partition": event.partition,
             "fingerprint": meta.get("fingerprint") or "",
             "type": f"{ANSWER_NAMES}{type}",
-            "version": 1,
+            "version": version,
             "answer": answer,
             "reply_to": meta.get("reply_to"),
             "decided_at": event.decided_at,

@@ -13,7 +13,7 @@ SERVICE = "inventory"
 QUANTITY_MAX = 100
 _HELD_FIELDS = (
     *("reservation_id", "pool_no", "product_id", "channel", "partner_id", "quantity"),
-    *("prices", "visit_date", "customer_reference", "customer_reference_hash"),
+    *("rule_version", "visit_date", "customer_reference", "customer_reference_hash"),
 )
 _END_OF = {
     "ReservationActivated": "activated",
@@ -97,6 +97,8 @@ class Inventory:
 
     def _held(self, event: Event) -> None:
         data, pool = event.data, self._pool(event)
+        if event.version == 1:  # it repeats the catalogue's prices, as does its answer (ADR 22)
+            data = data | {"rule_version": data["prices"]["rule_version"]}
         quantity = data["quantity"]
         if not 1 <= quantity <= QUANTITY_MAX:
             self._context.wrong("conservation", event, f"{quantity} units in one hold")
@@ -115,9 +117,11 @@ class Inventory:
             "seq": event.seq,
         }
         self._tell_held(event, opening)
-        answered = ("reservation_id", "pool_no", "product_id", "quantity", "prices")
+        frozen = "prices" if event.version == 1 else "rule_version"
+        answered = ("reservation_id", "pool_no", "product_id", "quantity", frozen)
         times = {"held_at": event.decided_at, "expires_at": instant(data["expires_at"])}
-        self._context.expect_answer(event, "hold_placed", {**chosen(data, answered), **times})
+        answer = {**chosen(data, answered), **times}
+        self._context.expect_answer(event, "hold_placed", answer, version=event.version)
 
     def _closed(self, event: Event) -> None:
         data, pool = event.data, self._pool(event)

@@ -63,6 +63,7 @@ class Reservations:
     def _repeat(self, event: Event) -> None:
         """Compare what logs from before ADR 17 say again of a hold; it opens nothing."""
         data, id = event.data, event.data["reservation_id"]
+        data = data | {"rule_version": data["prices"]["rule_version"]}
         hold = self._open.get(id)
         said = opening_row(data, held_at=instant(data["held_at"]))
         said["ledger_seq"] = data["ledger_seq"]

@@ -31,9 +31,9 @@ class Columns:
 
 _HOLD = (
     *("partition", "reservation_id", "pool_no", "product_id", "channel", "partner_id"),
-    *("quantity", "status", "visit_date", "customer_reference_hash"),
+    *("quantity", "status", "rule_version", "visit_date", "customer_reference_hash"),
 )
-_FROZEN = ("prices", "customer_reference")
+_SEALED = ("customer_reference",)
 
 TABLES: Mapping[str, Columns] = {
     "inventory.pool": Columns(
@@ -41,7 +41,7 @@ TABLES: Mapping[str, Columns] = {
         ("partition", "pool_no", "product_id", "channel", "allotted", "held", "sold", "selling"),
     ),
     "inventory.hold": Columns(
-        lambda row: str(row["reservation_id"]), (*_HOLD, "seq"), _FROZEN, ("held_at", "expires_at")
+        lambda row: str(row["reservation_id"]), (*_HOLD, "seq"), _SEALED, ("held_at", "expires_at")
     ),
     "inventory.partner_cap": Columns(
         lambda row: str(row["name"]), ("partition", "pool_no", "partner_id", "units", "held")
@@ -55,7 +55,7 @@ TABLES: Mapping[str, Columns] = {
     "reservation.reservation": Columns(
         lambda row: str(row["reservation_id"]),
         (*_HOLD, "ledger_seq", "order_id", "ended_by"),
-        _FROZEN,
+        _SEALED,
         ("held_at", "expires_at", "ended_at"),
     ),
     "reservation.numbering": Columns(lambda row: str(row["name"]), ("partition", "name", "orders")),

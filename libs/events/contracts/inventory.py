@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Literal
 
-from libs.kernel.catalogue import Catalogue, PriceRules
+from libs.kernel.catalogue import Catalogue
 from libs.kernel.values import dataclass
 
 ReleaseReason = Literal["cancelled", "expired"]
@@ -27,14 +27,15 @@ class PlaceHold:
     """Hold units of a pool for a partner.
 
     *hold_s* is the asked length, *expires_at* the partner's own instant; with
-    neither the ledger takes the default. The prices are frozen here.
+    neither the ledger takes the default. The prices are frozen here: they are the
+    product's in the catalogue version *rule_version*, which never changes (ADR 22).
     """
 
     reservation_id: str
     pool_no: int
     partner_id: str
     quantity: int
-    prices: PriceRules
+    rule_version: int
     hold_s: int | None = None
     expires_at: datetime | None = None
     visit_date: date | None = None
@@ -88,7 +89,7 @@ class PublishCatalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitsHeld:
-    """Units left the available part of a pool for a hold."""
+    """Units left the available part of a pool for a hold, at the prices of *rule_version*."""
 
     reservation_id: str
     pool_no: int
@@ -97,7 +98,7 @@ class UnitsHeld:
     partner_id: str
     quantity: int
     expires_at: datetime
-    prices: PriceRules
+    rule_version: int
     visit_date: date | None = None
     customer_reference: Sealed | None = None
     customer_reference_hash: str | None = None
@@ -192,7 +193,7 @@ class HoldPlaced:
     quantity: int
     held_at: datetime
     expires_at: datetime
-    prices: PriceRules
+    rule_version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

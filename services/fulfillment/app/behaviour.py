@@ -5,32 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from libs.events.contracts.fulfillment import OrderCreated
 from libs.events.contracts.inventory import PoolFigures
 from libs.events.contracts.reservation import ReservationActivated
 from libs.events.envelope import Envelope, Position
-from libs.events.ports import Head
+from libs.events.ports import Catalogues, Head
 from libs.events.topics import FULFILLMENT_EVENTS, RESERVATION_EVENTS, Topic
-from libs.kernel.catalogue import Catalogue, Product
 from libs.kernel.ids import Numbers
 from libs.kernel.outcome import Decision
 from libs.kernel.state import Change, State
 from services.fulfillment.domain import decisions, order
 from services.fulfillment.domain.decisions import SignTicket
-
-
-class Catalogues(Protocol):
-    """Catalogue versions, kept once they were read: they never change."""
-
-    async def read(self, version: int) -> None:
-        """Make sure that a version is at hand; raises LookupError if it does not exist."""
-        ...
-
-    def get(self, version: int) -> Catalogue:
-        """Return a version that was read."""
-        ...
 
 
 @dataclass(slots=True)
@@ -66,16 +52,11 @@ class FulfillmentBehaviour:
         return decisions.decide(
             state,
             activated,
-            product=self._product(activated),
+            product=self.catalogues.product(activated.product_id, activated.rule_version),
             numbers=self.numbers,
             sign=self.sign,
             now=now,
         )
-
-    def _product(self, activated: ReservationActivated) -> Product:
-        product = self.catalogues.get(activated.rule_version).product(activated.product_id)
-        assert product is not None, f"product {activated.product_id} was sold but never listed"
-        return product
 
     def evolve(self, state: State, event: object, position: Position, decided_at: datetime) -> None:
         """See `services.fulfillment.domain.order`."""

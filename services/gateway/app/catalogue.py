@@ -1,11 +1,14 @@
-"""The catalogue that the gateway quotes and sells from: one version, replaced as a whole."""
+"""The catalogue that the gateway quotes and sells from: one version, replaced as a whole.
+
+Earlier versions are read when a hold that was made in one is shown.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Protocol
 
-from libs.kernel.catalogue import AddOn, Catalogue, PoolPlan, Product
+from libs.kernel.catalogue import AddOn, Catalogue, PoolPlan, PriceRules, Product
 from services.gateway.domain.failure import StoreUnavailable
 
 RETRY_S = 0.5
@@ -18,6 +21,10 @@ class CatalogueSource(Protocol):
         """Return the current catalogue, None before the first; raises StoreUnavailable."""
         ...
 
+    async def catalogue(self, version: int) -> Catalogue | None:
+        """Return a published version, None if there is none; raises StoreUnavailable."""
+        ...
+
 
 class CatalogueView:
     """The newest catalogue known here, indexed for requests."""
@@ -27,6 +34,7 @@ class CatalogueView:
         self._newer = asyncio.Event()
         self._wanted = 1
         self._products: dict[int, Product] = {}
+        self._versions: dict[int, dict[int, Product]] = {}
         self._pools: dict[tuple[int, str], PoolPlan] = {}
         self._pools_by_number: dict[int, PoolPlan] = {}
         self._pools_by_product: dict[int, tuple[PoolPlan, ...]] = {}
@@ -61,6 +69,23 @@ class CatalogueView:
             plan for plan in self._pools_by_number.values() if channel in (None, plan.channel)
         )
 
+    def knows(self, version: int) -> bool:
+        """Say whether a version is at hand."""
+        return version in self._versions
+
+    async def recall(self, version: int) -> None:
+        """Have a published version at hand; raises StoreUnavailable."""
+        if version in self._versions:
+            return
+        catalogue = await self._source.catalogue(version)
+        if catalogue is None:
+            raise LookupError(f"catalogue version {version} was never published")
+        self._versions[version] = _by_id(catalogue)
+
+    def prices(self, product_id: int, version: int) -> PriceRules:
+        """Return a product's prices in a version that is at hand (`knows`, `recall`)."""
+        return self._versions[version][product_id].prices
+
     def want(self, version: int) -> None:
         """Learn that *version* is the current one; `run` loads it."""
         if version > self._wanted:
@@ -72,7 +97,7 @@ class CatalogueView:
         """Sell from *catalogue* from now on, unless it is older than the one held."""
         if catalogue.version < self.version:
             return
-        self._products = {product.product_id: product for product in catalogue.products}
+        self._products = self._versions[catalogue.version] = _by_id(catalogue)
         self._pools = {(plan.product_id, plan.channel): plan for plan in catalogue.pools}
         self._pools_by_number = {plan.pool_no: plan for plan in catalogue.pools}
         self._pools_by_product = {
@@ -98,3 +123,7 @@ class CatalogueView:
             if self.version < self._wanted:
                 self._newer.set()
                 await asyncio.sleep(RETRY_S)
+
+
+def _by_id(catalogue: Catalogue) -> dict[int, Product]:
+    return {product.product_id: product for product in catalogue.products}

@@ -58,10 +58,10 @@ class HoldRendering:
     """Renders accepted holds, with the parts that repeat kept as bytes."""
 
     def __init__(self) -> None:
-        self._snapshots: dict[tuple[int, int], tuple[PriceRules, bytes]] = {}
+        self._snapshots: dict[tuple[int, int], bytes] = {}
 
-    def placed(self, placed: HoldPlaced) -> bytes:
-        """Return the body of a 201 to a reserve."""
+    def placed(self, placed: HoldPlaced, prices: PriceRules) -> bytes:
+        """Return the body of a 201 to a reserve, with the *prices* that were frozen."""
         held_at, expires_at = instant(placed.held_at), instant(placed.expires_at)
         head = (
             f'{{"reservation_id":"{placed.reservation_id}","product_id":{placed.product_id},'
@@ -69,23 +69,22 @@ class HoldRendering:
             f'"expires_at":"{expires_at}","created_at":"{held_at}","pricing_snapshot":'
         )
         tail = f',"captured_at":"{held_at}"}}}}'
-        return head.encode() + self._opening(placed.product_id, placed.prices) + tail.encode()
+        return head.encode() + self._opening(placed.product_id, prices) + tail.encode()
 
     def _opening(self, product_id: int, prices: PriceRules) -> bytes:
         """Return the snapshot's JSON up to the time at its end, without the closing brace."""
         key = (product_id, prices.rule_version)
-        known = self._snapshots.get(key)
-        if known is not None and known[0] == prices:
-            return known[1]
+        if (known := self._snapshots.get(key)) is not None:
+            return known
         if len(self._snapshots) >= _SNAPSHOTS_MAX:
             self._snapshots.clear()
         opening = to_json(_snapshot_fields(prices))[:-1]
-        self._snapshots[key] = (prices, opening)
+        self._snapshots[key] = opening
         return opening
 
 
-def reservation(record: ReservationRecord) -> Json:
-    """Return a reservation as its partner reads it."""
+def reservation(record: ReservationRecord, prices: PriceRules) -> Json:
+    """Return a reservation as its partner reads it, with the *prices* that were frozen."""
     row: Json = {
         "reservation_id": record.reservation_id,
         "product_id": record.product_id,
@@ -94,7 +93,7 @@ def reservation(record: ReservationRecord) -> Json:
         "reserved_until": instant(record.expires_at),
         "expires_at": instant(record.expires_at),
         "created_at": instant(record.held_at),
-        "pricing_snapshot": snapshot(prices=record.prices, captured_at=record.held_at),
+        "pricing_snapshot": snapshot(prices=prices, captured_at=record.held_at),
     }
     if record.visit_date is not None:
         row["visit_date"] = record.visit_date.isoformat()

@@ -97,7 +97,8 @@ class ReservationReads:
         record = await self._read(call, reservation_id, pool.partition)
         if record is None:
             return refusals.RESERVATION_NOT_FOUND
-        return to_json(rendering.reservation(record))
+        (shown,) = await self._shown((record,))
+        return to_json(shown)
 
     async def page(self, call: Call, asked: ReservationsAsked, page: AskedPage) -> bytes | Refusal:
         """Return a page of reservations, newest first; raises StoreUnavailable, ViewBehind."""
@@ -128,9 +129,18 @@ class ReservationReads:
             total=total,
             place=lambda row: (row.held_at, row.reservation_id),
         )
-        return rendering.listing(
-            "reservations", [rendering.reservation(row) for row in shown.rows], shown
-        )
+        return rendering.listing("reservations", await self._shown(shown.rows), shown)
+
+    async def _shown(self, records: Sequence[ReservationRecord]) -> list[rendering.Json]:
+        """Return reservations with the prices of the catalogue versions they were made in."""
+        for version in {record.rule_version for record in records}:
+            await self._catalogue.recall(version)
+        return [
+            rendering.reservation(
+                record, self._catalogue.prices(record.product_id, record.rule_version)
+            )
+            for record in records
+        ]
 
     async def _read(
         self, call: Call, reservation_id: str, partition: int
@@ -172,7 +182,7 @@ def _opened(hold: HoldRecord) -> ReservationRecord:
         status="active",
         held_at=hold.held_at,
         expires_at=hold.expires_at,
-        prices=hold.prices,
+        rule_version=hold.rule_version,
         visit_date=hold.visit_date,
         order_id=None,
         ended_at=None,

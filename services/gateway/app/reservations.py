@@ -22,7 +22,7 @@ from libs.events.contracts.reservation import (
 from libs.events.requests import OutcomeUnknown, Reply
 from libs.events.topics import INVENTORY_COMMANDS, RESERVATION_COMMANDS
 from libs.kernel import ids
-from libs.kernel.catalogue import PoolPlan
+from libs.kernel.catalogue import PoolPlan, PriceRules
 from libs.kernel.values import dataclass
 from services.gateway.app import refusals, rendering
 from services.gateway.app.call import Call, Outcome, Write
@@ -123,7 +123,7 @@ class Reservations:
                 pool_no=pool.pool_no,
                 partner_id=caller.partner_id,
                 quantity=asked.quantity,
-                prices=product.prices,
+                rule_version=self._catalogue.version,
                 expires_at=asked.expires_at,
                 visit_date=asked.visit_date,
                 customer_reference=None
@@ -140,7 +140,7 @@ class Reservations:
             return Outcome(content=reply)
         match reply.answer:
             case HoldPlaced() as placed:
-                body = self._rendering.placed(placed)
+                body = self._rendering.placed(placed, await self._frozen(write.call, placed))
                 return _answered(reply, body, resource_id=placed.reservation_id)
             case HoldRefused() as refused:
                 return _answered(reply, refusals.of_hold(refused))
@@ -223,6 +223,13 @@ class Reservations:
                 return _answered(reply, refusals.of_reservation(refused))
             case answer:
                 raise TypeError(f"no answer to CancelReservation: {type(answer).__name__}")
+
+    async def _frozen(self, call: Call, placed: HoldPlaced) -> PriceRules:
+        """Return a hold's prices; only a repeat can have been placed in another version."""
+        if not self._catalogue.knows(placed.rule_version):
+            async with _until(call.deadline):
+                await self._catalogue.recall(placed.rule_version)
+        return self._catalogue.prices(placed.product_id, placed.rule_version)
 
     def _doubt(self, asked: ReserveRequest) -> Refusal | None:
         """Say why a first request is refused here; a repeat gets its first answer all the same."""

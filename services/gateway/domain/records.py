@@ -8,7 +8,7 @@ from typing import Literal
 
 from libs.events.contracts.inventory import Sealed
 from libs.events.envelope import Position
-from libs.kernel.catalogue import Entitlement, PriceRules
+from libs.kernel.catalogue import Entitlement
 
 ReservationStatus = Literal["active", "activated", "cancelled", "expired"]
 STATUSES: tuple[ReservationStatus, ...] = ("active", "activated", "cancelled", "expired")
@@ -24,7 +24,7 @@ class ReservationRecord:
     status: ReservationStatus
     held_at: datetime
     expires_at: datetime
-    prices: PriceRules
+    rule_version: int
     visit_date: date | None
     order_id: str | None
     ended_at: datetime | None
@@ -40,7 +40,7 @@ class HoldRecord:
     open: bool
     held_at: datetime
     expires_at: datetime
-    prices: PriceRules
+    rule_version: int
     visit_date: date | None
 
 

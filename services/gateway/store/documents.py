@@ -7,17 +7,10 @@ from functools import lru_cache
 from pydantic import TypeAdapter
 
 from libs.events.contracts.inventory import Sealed
-from libs.kernel.catalogue import Entitlement, PriceRules
+from libs.kernel.catalogue import Entitlement
 
-_PRICES = TypeAdapter(PriceRules)
 _ENTITLEMENTS = TypeAdapter(tuple[Entitlement, ...])
 _SEALED = TypeAdapter(Sealed)
-
-
-@lru_cache(maxsize=512)
-def prices_of(document: str) -> PriceRules:
-    """Return frozen prices; holds of one product and rule version share one text."""
-    return _PRICES.validate_json(document)
 
 
 @lru_cache(maxsize=512)

@@ -10,16 +10,16 @@ from libs.events.contracts.inventory import PoolFigures
 from libs.kernel.catalogue import Catalogue
 from services.gateway.domain.records import HoldRecord
 from services.gateway.store.database import Pool, borrowed
-from services.gateway.store.documents import prices_of
 
 _CATALOGUE = "SELECT document::text FROM read_v1.catalogue WHERE current"
+_PUBLISHED = "SELECT document::text FROM read_v1.catalogue WHERE version = $1"
 _POOLS = """
 SELECT pool_no, product_id, channel, partition, allotted, available, selling, generation, seq
   FROM read_v1.pool
 """
 _HOLD = """
 SELECT reservation_id, product_id, quantity, status, held_at, expires_at,
-       prices::text AS prices, visit_date
+       rule_version, visit_date
   FROM read_v1.hold WHERE reservation_id = $1 AND partner_id = $2
 """
 
@@ -36,6 +36,12 @@ class InventoryViews:
         """Return the current catalogue, None before the first; raises StoreUnavailable."""
         async with borrowed(self._pool) as connection:
             document = await connection.fetchval(_CATALOGUE)
+        return None if document is None else _DOCUMENT.validate_json(document)
+
+    async def catalogue(self, version: int) -> Catalogue | None:
+        """Return a published version, None if there is none; raises StoreUnavailable."""
+        async with borrowed(self._pool) as connection:
+            document = await connection.fetchval(_PUBLISHED, version)
         return None if document is None else _DOCUMENT.validate_json(document)
 
     async def pools(self) -> Sequence[PoolFigures]:
@@ -57,6 +63,6 @@ class InventoryViews:
             open=row["status"] == "held",
             held_at=row["held_at"],
             expires_at=row["expires_at"],
-            prices=prices_of(row["prices"]),
+            rule_version=row["rule_version"],
             visit_date=row["visit_date"],
         )

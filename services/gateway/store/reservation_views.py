@@ -15,11 +15,10 @@ from services.gateway.domain.records import (
 )
 from services.gateway.store.conditions import Conditions
 from services.gateway.store.database import Connection, Pool, borrowed
-from services.gateway.store.documents import prices_of
 
 _COLUMNS = """
 SELECT reservation_id, product_id, quantity, status, held_at, expires_at,
-       prices::text AS prices, visit_date, order_id, ended_at
+       rule_version, visit_date, order_id, ended_at
 """
 _FROM = "FROM read_v1.reservation"
 _COUNTED = "SELECT coalesce(sum(reservations), 0)::bigint FROM read_v1.reservation_count"
@@ -116,7 +115,7 @@ def _record(row: asyncpg.Record) -> ReservationRecord:
         status=row["status"],
         held_at=row["held_at"],
         expires_at=row["expires_at"],
-        prices=prices_of(row["prices"]),
+        rule_version=row["rule_version"],
         visit_date=row["visit_date"],
         order_id=row["order_id"],
         ended_at=row["ended_at"],

@@ -34,7 +34,6 @@ from libs.events.contracts.reservation import (
     ReservationExpired,
 )
 from libs.kernel.outcome import Decision
-from libs.kernel.pricing import shared
 from libs.kernel.state import State
 from services.inventory.domain.ledger import (
     Hold,
@@ -107,7 +106,7 @@ def _place(state: State, command: PlaceHold, now: datetime) -> Decision:
         partner_id=command.partner_id,
         quantity=command.quantity,
         expires_at=expires_at,
-        prices=shared(command.prices),
+        rule_version=command.rule_version,
         visit_date=command.visit_date,
         customer_reference=command.customer_reference,
         customer_reference_hash=command.customer_reference_hash,
@@ -123,7 +122,7 @@ def _placed(hold: UnitsHeld | Hold, held_at: datetime) -> HoldPlaced:
         quantity=hold.quantity,
         held_at=held_at,
         expires_at=hold.expires_at,
-        prices=hold.prices,
+        rule_version=hold.rule_version,
     )
 
 

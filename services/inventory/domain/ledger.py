@@ -23,7 +23,7 @@ from libs.events.contracts.inventory import (
     UnitsSold,
 )
 from libs.events.envelope import Position
-from libs.kernel.catalogue import Catalogue, PriceRules
+from libs.kernel.catalogue import Catalogue
 from libs.kernel.state import State
 from libs.kernel.values import dataclass
 
@@ -69,7 +69,7 @@ class Hold:
     status: Literal["held", "sold", "released"]
     held_at: datetime
     expires_at: datetime
-    prices: PriceRules
+    rule_version: int
     visit_date: date | None
     customer_reference: Sealed | None
     customer_reference_hash: str | None
@@ -240,7 +240,7 @@ def _hold(event: UnitsHeld, position: Position, decided_at: datetime) -> Hold:
         status="held",
         held_at=decided_at,
         expires_at=event.expires_at,
-        prices=event.prices,
+        rule_version=event.rule_version,
         visit_date=event.visit_date,
         customer_reference=event.customer_reference,
         customer_reference_hash=event.customer_reference_hash,

@@ -14,7 +14,7 @@ from libs.events.contracts.reservation import (
     ReservationExpired,
 )
 from libs.events.envelope import Envelope, Position
-from libs.events.ports import Head
+from libs.events.ports import Catalogues, Head
 from libs.events.topics import INVENTORY_EVENTS, RESERVATION_COMMANDS, RESERVATION_EVENTS, Topic
 from libs.kernel.ids import Numbers
 from libs.kernel.outcome import Decision
@@ -54,6 +54,7 @@ class ReservationBehaviour:
 
     numbers: Numbers
     lookup: HoldsLookup
+    catalogues: Catalogues
     watch: HoldsWatch
     source: str = "reservation"
     events_out: Topic = RESERVATION_EVENTS
@@ -81,25 +82,38 @@ class ReservationBehaviour:
         self._early = dict(await self.lookup.opened_after(head.partition, seq))
 
     async def prepare(self, state: State, messages: Sequence[Envelope]) -> Sequence[Envelope]:
-        """Load reservations that commands name and memory has not got, one query for all."""
-        opening: set[str] = set()
+        """Load reservations that commands name and memory has not got, one query for all.
+
+        Read also the catalogue versions whose prices activations need.
+        """
+        opening: dict[str, int] = {}
         unknown: set[str] = set()
+        versions: set[int] = set()
         for message in messages:
             data = message.data
             if isinstance(data, UnitsHeld) and data.reservation_id not in self._early:
-                opening.add(data.reservation_id)
+                opening[data.reservation_id] = data.rule_version
             elif isinstance(data, ActivateReservation | CancelReservation):
                 id = data.reservation_id
-                if id not in opening and state.get(Reservation, id) is None:
+                if id in opening:
+                    versions.add(opening[id])
+                elif (known := state.get(Reservation, id)) is not None:
+                    versions.add(known.rule_version)
+                else:
                     unknown.add(id)
-        if not unknown:
-            return ()
+        early = await self._load(state, unknown) if unknown else ()
+        for each in early:
+            if isinstance(each.data, UnitsHeld):
+                versions.add(each.data.rule_version)
+        for version in versions:
+            await self.catalogues.read(version)
+        return early
+
+    async def _load(self, state: State, unknown: set[str]) -> Sequence[Envelope]:
         for reservation in await self.lookup.ended(state.partition, sorted(unknown)):
             state.load(reservation)
             unknown.discard(reservation.reservation_id)
-        if not unknown:
-            return ()
-        return await self.lookup.held(state.partition, sorted(unknown))
+        return await self.lookup.held(state.partition, sorted(unknown)) if unknown else ()
 
     def decide(self, state: State, message: Envelope, now: datetime) -> Decision:
         """See `services.reservation.domain.decisions`."""
@@ -119,6 +133,7 @@ class ReservationBehaviour:
             correlation_id=message.correlation_id,
             now=now,
             numbers=self.numbers,
+            product=self.catalogues.product,
         )
 
     def evolve(self, state: State, event: object, position: Position, decided_at: datetime) -> None:

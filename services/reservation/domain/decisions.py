@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -18,11 +18,15 @@ from libs.events.contracts.reservation import (
     ReservationRefused,
 )
 from libs.events.envelope import Position
+from libs.kernel.catalogue import Product
 from libs.kernel.ids import Numbers
 from libs.kernel.outcome import NOTHING, Decision
 from libs.kernel.pricing import day_class, price_lines, total_minor
 from libs.kernel.state import State
 from services.reservation.domain.hold import Reservation, numbering, opened
+
+ProductOf = Callable[[int, int], Product]
+"""A product by its id and the version of the catalogue."""
 
 Command = ActivateReservation | CancelReservation | ExpireReservation
 
@@ -46,12 +50,18 @@ def open_hold(
 
 
 def decide(
-    state: State, command: Command, *, correlation_id: str, now: datetime, numbers: Numbers
+    state: State,
+    command: Command,
+    *,
+    correlation_id: str,
+    now: datetime,
+    numbers: Numbers,
+    product: ProductOf,
 ) -> Decision:
-    """Decide a command about one hold."""
+    """Decide a command about one hold; *product* knows the catalogue it was made in."""
     match command:
         case ActivateReservation():
-            return _activate(state, command, correlation_id, now, numbers)
+            return _activate(state, command, correlation_id, now, numbers, product)
         case CancelReservation():
             return _cancel(state, command, correlation_id, now)
         case ExpireReservation():
@@ -66,6 +76,7 @@ def _activate(
     correlation_id: str,
     now: datetime,
     numbers: Numbers,
+    product: ProductOf,
 ) -> Decision:
     """Refuse in this order: unknown, activated, cancelled, expired, customer types."""
     found = state.get(Reservation, command.reservation_id)
@@ -90,7 +101,8 @@ def _activate(
         )
         return Decision(answer=refused)
     visit_date = command.visit_date or found.visit_date
-    lines = price_lines(rules=found.prices, customer_types=types, on=visit_date)
+    prices = product(found.product_id, found.rule_version).prices
+    lines = price_lines(rules=prices, customer_types=types, on=visit_date)
     activated = ReservationActivated(
         reservation_id=found.reservation_id,
         pool_no=found.pool_no,
@@ -101,11 +113,11 @@ def _activate(
         order_id=numbers.order_id(partition=state.partition, counter=numbering(state).orders),
         customer_types=types,
         visit_date=visit_date,
-        day_class=day_class(rules=found.prices, on=visit_date),
+        day_class=day_class(rules=prices, on=visit_date),
         lines=lines,
         total_minor=total_minor(lines),
-        currency=found.prices.currency,
-        rule_version=found.prices.rule_version,
+        currency=prices.currency,
+        rule_version=found.rule_version,
         customer=command.customer,
         payment_reference_hash=command.payment_reference_hash,
     )

@@ -12,8 +12,6 @@ from libs.events.contracts.reservation import (
     ReservationCancelled,
     ReservationExpired,
 )
-from libs.kernel.catalogue import PriceRules
-from libs.kernel.pricing import shared
 from libs.kernel.state import State
 from libs.kernel.values import dataclass
 
@@ -31,7 +29,7 @@ class Reservation:
     status: Literal["active", "activated", "cancelled", "expired"]
     held_at: datetime
     expires_at: datetime
-    prices: PriceRules
+    rule_version: int
     visit_date: date | None
     customer_reference: Sealed | None
     customer_reference_hash: str | None
@@ -90,7 +88,7 @@ def opened(held: UnitsHeld, *, held_at: datetime, ledger_seq: int) -> Reservatio
         status="active",
         held_at=held_at,
         expires_at=held.expires_at,
-        prices=shared(held.prices),
+        rule_version=held.rule_version,
         visit_date=held.visit_date,
         customer_reference=held.customer_reference,
         customer_reference_hash=held.customer_reference_hash,

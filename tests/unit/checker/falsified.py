@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.support.books import PARTNERS, POOLS, Books, Held, Row, compact, instant
+from tests.support.books import PARTNERS, POOLS, PRICES_ROW, Books, Held, Row, compact, instant
 
 Falsehood = Callable[[Books], None]
 
@@ -760,8 +760,15 @@ def shows_other_prices_than_it_froze(books: Books) -> None:
 
 @falsifies("I20")
 def freezes_other_prices_than_the_catalogue_has(books: Books) -> None:
+    """As version 1 of the event could, which carried them."""
     row = books.events("inventory", "units_held")[0]
-    edit(row, prices={**data(row)["prices"], "child_minor": 1})
+    edit(row, prices={**PRICES_ROW, "child_minor": 1})
+
+
+@falsifies("I20")
+def sells_from_a_catalogue_that_was_never_published(books: Books) -> None:
+    row = books.events("inventory", "units_held")[0]
+    edit(row, rule_version=2)
 
 
 @falsifies("I21")

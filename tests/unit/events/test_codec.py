@@ -38,7 +38,7 @@ def test_a_record_is_a_cloud_event() -> None:
     assert b"1-0-11" == headers["ce_id"]
     assert b"/ota/inventory" == headers["ce_source"]
     assert b"ota.inventory.units_held" == headers["ce_type"]
-    assert b"1" == headers["ce_dataversion"]
+    assert b"2" == headers["ce_dataversion"]
     assert b"2026-03-02T04:05:06.789012+00:00" == headers["ce_time"]
     assert b"application/json" == headers["content-type"]
     assert examples.TRACEPARENT.encode() == headers["traceparent"]
@@ -119,7 +119,7 @@ def test_a_record_without_a_needed_header_is_unreadable(missing: str) -> None:
     [
         ("ce_type", b"ota.inventory.units_stolen"),
         ("ce_type", b"\xff\xfe"),
-        ("ce_dataversion", b"2"),
+        ("ce_dataversion", b"3"),
         ("ce_dataversion", b"0"),
         ("ce_dataversion", b"one"),
         ("ce_dataversion", b"9" * 5000),

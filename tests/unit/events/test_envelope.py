@@ -71,7 +71,7 @@ def test_a_stored_event_is_read_back_as_it_was_published() -> None:
             source=published.source,
             position=examples.POSITION,
             type="ota.inventory.units_held",
-            version=1,
+            version=2,
             decided_at=published.time,
             meta=meta_of(published),
             data=MESSAGES.write(examples.UNITS_HELD).decode(),

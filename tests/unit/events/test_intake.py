@@ -102,7 +102,9 @@ class Inputs:
         self.owner, self.watch = Owner(), Counted()
         self.broker = MemoryBroker(clock=lambda: self.clock)
         unused: Any = None
-        behaviour = ReservationBehaviour(numbers=examples.NUMBERS, lookup=unused, watch=unused)
+        behaviour = ReservationBehaviour(
+            numbers=examples.NUMBERS, lookup=unused, catalogues=unused, watch=unused
+        )
         self.intake = Intake(
             partition=0,
             behaviour=behaviour,

@@ -82,7 +82,9 @@ def intake(*events: Envelope) -> tuple[Intake, list[float]]:
 
     made = Intake(
         partition=0,
-        behaviour=ReservationBehaviour(numbers=examples.NUMBERS, lookup=unused, watch=unused),
+        behaviour=ReservationBehaviour(
+            numbers=examples.NUMBERS, lookup=unused, catalogues=unused, watch=unused
+        ),
         gaps=Owner(*events),
         publisher=MemoryPublisher(MemoryBroker(clock=lambda: NOW)),
         watch=Unwatched(),

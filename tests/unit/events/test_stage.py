@@ -33,6 +33,7 @@ from services.inventory.app.behaviour import InventoryBehaviour
 from services.inventory.domain.ledger import Hold, Pool
 from services.reservation.app.behaviour import ReservationBehaviour
 from tests.support import examples
+from tests.support.catalogues import KeptCatalogues
 
 NOW = examples.HELD_AT
 
@@ -76,9 +77,12 @@ def reservations(*, status: str = "active", ended_by: str | None = None) -> Stag
     state = State(partition=0)
     state.load(replace(examples.RESERVATION, status=status, ended_by=ended_by))  # type: ignore[arg-type]
     silent: object = Silent()
+    catalogues = KeptCatalogues()
+    catalogues.read_versions.append(examples.CATALOGUE.version)
     behaviour = ReservationBehaviour(
         numbers=examples.NUMBERS,
         lookup=silent,  # type: ignore[arg-type]
+        catalogues=catalogues,
         watch=silent,  # type: ignore[arg-type]
     )
     return stage_of(behaviour, state)
@@ -129,7 +133,9 @@ def test_a_decided_command_is_recorded_with_its_effect() -> None:
     placed = replace(examples.HOLD_PLACED, reservation_id="res_1")
     named = evidence(stage)
     assert {"command-1": row(placed, evidence=named)} == stage.answers
-    assert [PlannedReply(message, placed, replayed=False, evidence=named)] == stage.replies
+    body = MESSAGES.write(placed)
+    reply = PlannedReply(message, placed, replayed=False, evidence=named, body=body)
+    assert [reply] == stage.replies
     assert ["ota.inventory.units_held"] == [event.type for event in stage.rows]
     assert stage.changes
     assert 0 == stage.replayed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
@@ -14,28 +14,10 @@ from libs.tickets.token import TicketClaims, TokenSigner, verify
 from services.fulfillment.app.behaviour import FulfillmentBehaviour
 from services.fulfillment.tickets import TicketSigning
 from tests.support import examples
+from tests.support.catalogues import KeptCatalogues
 
 SEED = bytes(range(32))
 SIGNER = TokenSigner(SEED)
-
-
-@dataclass
-class Kept:
-    """Catalogue versions at hand; remembers which ones were read."""
-
-    stored: dict[int, Catalogue]
-    read_versions: list[int] = field(default_factory=list)
-
-    async def read(self, version: int) -> None:
-        """See `Catalogues`."""
-        if version not in self.stored:
-            raise LookupError(version)
-        self.read_versions.append(version)
-
-    def get(self, version: int) -> Catalogue:
-        """See `Catalogues`."""
-        assert version in self.read_versions
-        return self.stored[version]
 
 
 def behaviour(*catalogues: Catalogue) -> FulfillmentBehaviour:
@@ -43,7 +25,7 @@ def behaviour(*catalogues: Catalogue) -> FulfillmentBehaviour:
     return FulfillmentBehaviour(
         numbers=examples.NUMBERS,
         sign=TicketSigning(SEED),
-        catalogues=Kept({catalogue.version: catalogue for catalogue in catalogues}),
+        catalogues=KeptCatalogues(*catalogues),
     )
 
 

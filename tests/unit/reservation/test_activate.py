@@ -16,7 +16,7 @@ from libs.events.contracts.reservation import (
 from libs.kernel.pricing import PriceLine
 from services.reservation.domain.hold import Numbering, Reservation
 from tests.support import examples
-from tests.support.given import HOLDS, Story, given
+from tests.support.given import HOLDS, Holds, Story, given
 
 TICK = timedelta(microseconds=1)
 DOWNSTREAM = CompletedDownstream(command_id="command-1")
@@ -111,11 +111,13 @@ def test_the_visit_date_of_the_activation_wins() -> None:
 
 
 def test_the_prices_are_those_of_the_hold() -> None:
-    """Nothing but the snapshot counts: rules, version and currency are frozen."""
+    """Nothing but the version counts that it was made in: rules and currency are frozen."""
     prices = replace(
         examples.PRICES, rule_version=3, currency="XTS", adult_weekday_minor=1, child_minor=10
     )
-    story = given(HOLDS, replace(examples.UNITS_HELD, prices=prices, visit_date=None))
+    product = replace(examples.PRODUCT, prices=prices)
+    holds = Holds(catalogue=replace(examples.CATALOGUE, version=3, products=(product,)))
+    story = given(holds, replace(examples.UNITS_HELD, rule_version=3, visit_date=None))
     event = activated(story.when(examples.ACTIVATE))
     assert (12, "XTS", 3) == (event.total_minor, event.currency, event.rule_version)
 

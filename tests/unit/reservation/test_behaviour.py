@@ -24,8 +24,14 @@ from libs.kernel.state import State
 from services.reservation.app.behaviour import ReservationBehaviour
 from services.reservation.domain.hold import Reservation
 from tests.support import examples
+from tests.support.catalogues import KeptCatalogues
 
 ID = examples.RESERVATION_ID
+NEWER = replace(
+    examples.CATALOGUE,
+    version=8,
+    products=(replace(examples.PRODUCT, prices=replace(examples.PRICES, currency="XTS")),),
+)
 
 
 @dataclass
@@ -95,9 +101,13 @@ class Partition:
     def __init__(self, stored: Stored | None = None) -> None:
         self.stored = stored or Stored()
         self.seen = Seen()
+        self.catalogues = KeptCatalogues(examples.CATALOGUE, NEWER)
         self.state = State(partition=0)
         self.behaviour = ReservationBehaviour(
-            numbers=examples.NUMBERS, lookup=self.stored, watch=self.seen
+            numbers=examples.NUMBERS,
+            lookup=self.stored,
+            catalogues=self.catalogues,
+            watch=self.seen,
         )
         self.head = Head(
             partition=0,
@@ -306,6 +316,25 @@ async def test_a_command_comes_before_the_expiry_that_is_due_in_the_same_tick() 
     assert "activate-1" == partition.stored.own["res_1"].ended_by
 
 
+async def test_an_order_has_the_prices_of_its_hold_wherever_the_hold_is_found() -> None:
+    """In the same batch, in memory, or in the ledger only: the version is read before deciding."""
+
+    def of_version(number: int, version: int) -> Envelope:
+        held = units_held(number)
+        assert isinstance(held.data, UnitsHeld)
+        return replace(held, data=replace(held.data, rule_version=version))
+
+    partition = Partition()
+    partition.stored.ledger = {"res_3": of_version(3, 8)}
+    await partition.batch(of_version(1, 8))
+    assert [] == partition.catalogues.read_versions
+    events = await partition.batch(of_version(2, 7), activate(1), activate(2), activate(3))
+    sold = [each for each in events if isinstance(each, ReservationActivated)]
+    assert [("XTS", 8), ("HKD", 7), ("XTS", 8)] == [
+        (each.currency, each.rule_version) for each in sold
+    ]
+
+
 async def test_operators_see_how_many_holds_are_open() -> None:
     """Counters of order numbers are not holds."""
     partition = Partition()
@@ -317,6 +346,6 @@ async def test_operators_see_how_many_holds_are_open() -> None:
 
 def test_the_service_reads_the_messages_that_it_decides() -> None:
     """Every name of its interests is registered."""
-    behaviour = ReservationBehaviour(numbers=examples.NUMBERS, lookup=Stored(), watch=Seen())
+    behaviour = Partition().behaviour
     assert set(behaviour.interests) <= {message.name for message in MESSAGES}
     assert MESSAGES.message_of(examples.UNITS_HELD).shape is UnitsHeld

@@ -16,6 +16,7 @@ from libs.runtime.metrics import Metrics
 from services.reservation.domain.hold import Reservation
 from services.reservation.main import HoldMetrics, MeasuredReservations
 from tests.support import examples
+from tests.support.catalogues import KeptCatalogues
 
 HEAD = Head(
     partition=0, epoch=1, generation=1, seq=0, decided_at=examples.NOW, hash=GENESIS, inputs={}
@@ -53,7 +54,10 @@ class Partition:
         metrics = Metrics(self.registry, service="reservation", version="1")
         self.metrics = HoldMetrics(metrics)
         self.behaviour = MeasuredReservations(
-            numbers=examples.NUMBERS, lookup=Nothing(), metrics=self.metrics
+            numbers=examples.NUMBERS,
+            lookup=Nothing(),
+            catalogues=KeptCatalogues(),
+            metrics=self.metrics,
         )
         self.state = State(partition=0)
 

@@ -6,11 +6,12 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
 from libs.events.contracts.reservation import ReservationOpened
 from libs.events.envelope import Position
@@ -24,6 +25,7 @@ from ota_verify.verifying import Options, Report, verify
 from services.gateway.app.receipts import ReceiptSeal
 from services.reservation.domain import decisions
 from services.reservation.domain.hold import Reservation
+from tests.support import examples
 from tests.support.exported import SIGNER, PlayedSystem, read_rows, write_rows
 from tests.tamper.campaign import campaign
 from tests.tamper.controls import controls
@@ -49,8 +51,9 @@ def played_before_adr_17(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row in open_hold(state, *args, **kwargs).projected:
             assert isinstance(row, Reservation)
             state.put(row)
-            names = [each.name for each in fields(ReservationOpened)]
-            told.append(ReservationOpened(**{name: getattr(row, name) for name in names}))
+            names = {each.name for each in fields(ReservationOpened)} - {"prices"}
+            same = {name: getattr(row, name) for name in names}
+            told.append(ReservationOpened(prices=examples.PRICES, **same))
         return Decision(events=tuple(told))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -367,6 +370,36 @@ def test_a_hold_moved_behind_its_deadline_is_expired(export: Path) -> None:
     rechain(export, "inventory", end["partition"])
     [text] = told(export, "once", "reservation")
     assert text.endswith(f"due at {early}")
+
+
+def with_prices(row: Row, column: str) -> None:
+    """Write an event or an answer as its version 1 had it (ADR 22)."""
+    data = json.loads(row[column])
+    prices = json.loads(to_json(replace(examples.PRICES, rule_version=data.pop("rule_version"))))
+    row[column] = json.dumps(data | {"prices": prices}, separators=(",", ":"))
+    row["version"] = 1
+
+
+def test_old_logs_whose_holds_have_their_prices_are_sound(export: Path) -> None:
+    """Rows of holds name the version; events and answers from before ADR 22 repeat its prices."""
+    for name, kind, column in (
+        ("events.inventory.jsonl", "ota.inventory.units_held", "data"),
+        ("answers.inventory.jsonl", "ota.answer.hold_placed", "answer"),
+    ):
+        rows = read_rows(export, name)
+        old = [row for row in rows if row["type"] == kind]
+        assert 50 < len(old)
+        for row in old:
+            with_prices(row, column)
+        write_rows(export, name, rows)
+    for partition in (0, 1):
+        rechain(export, "inventory", partition)
+    assert [] == checked(export, OFF).findings.kept
+    answers = read_rows(export, "answers.inventory.jsonl")
+    with_other = next(row for row in answers if row["type"] == "ota.answer.hold_placed")
+    with_other["answer"] = with_other["answer"].replace('"child_minor":18800', '"child_minor":1')
+    write_rows(export, "answers.inventory.jsonl", answers)
+    assert {"answers"} == found(export, OFF)
 
 
 def test_old_logs_that_tell_each_hold_again_are_sound(old_export: Path) -> None:

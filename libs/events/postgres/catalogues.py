@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncpg
 from pydantic import TypeAdapter
 
-from libs.kernel.catalogue import Catalogue
+from libs.kernel.catalogue import Catalogue, Product
 from libs.runtime.postgres import acquire
 
 _CATALOGUE = TypeAdapter(Catalogue)
 
 
 class ViewCatalogues:
-    """See `services.fulfillment.app.behaviour.Catalogues`."""
+    """See `libs.events.ports.Catalogues`."""
 
     def __init__(self, inventory: asyncpg.Pool[asyncpg.Record]) -> None:
         self._inventory = inventory
-        self._versions: dict[int, Catalogue] = {}
+        self._versions: dict[int, dict[int, Product]] = {}
 
     async def read(self, version: int) -> None:
         """See the Protocol."""
@@ -28,8 +28,12 @@ class ViewCatalogues:
             )
         if document is None:
             raise LookupError(f"catalogue version {version} does not exist")
-        self._versions[version] = _CATALOGUE.validate_json(document)
+        products = _CATALOGUE.validate_json(document).products
+        self._versions[version] = {product.product_id: product for product in products}
 
-    def get(self, version: int) -> Catalogue:
+    def product(self, product_id: int, version: int) -> Product:
         """See the Protocol."""
-        return self._versions[version]
+        product = self._versions[version].get(product_id)
+        if product is None:
+            raise LookupError(f"product {product_id} is not in catalogue version {version}")
+        return product
