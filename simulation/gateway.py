@@ -13,7 +13,7 @@ from libs.events.envelope import Envelope
 from libs.events.memory.broker import MemoryBroker
 from libs.events.ports import NotSent, Outgoing
 from libs.events.registry import Unreadable
-from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request
+from libs.events.requests import NotExecuted, OutcomeUnknown, Reply, Request, read_reply
 from libs.events.topics import GATEWAY_REPLIES, INVENTORY_AVAILABILITY
 from services.gateway.app.availability import Availability
 from services.gateway.app.catalogue import CatalogueView
@@ -138,21 +138,14 @@ class SimulatedClient:
         for stored in log[self.read : self.read + records]:
             self.read += 1
             try:
-                envelope = codec.decode(stored.headers, stored.value)
+                whose, reply = read_reply(stored.headers, stored.value)
             except Unreadable:
                 continue
-            askers = self._pending.get((envelope.correlation_id, envelope.fingerprint or ""), [])
+            askers = self._pending.get(whose, [])
             waiting = [each for each in askers if not each.done()]
-            if not waiting or envelope.position is None:
+            if not waiting or reply is None:
                 self.late += 1
                 continue
-            reply = Reply(
-                answer=envelope.data,
-                replayed=envelope.replayed,
-                source=envelope.source,
-                position=envelope.position,
-                figures=codec.figures_of(stored.headers),
-            )
             for each in waiting:
                 each.set_result(reply)
 

@@ -138,7 +138,7 @@ def decode(
         position = found.get("ce_position")
         return Envelope(
             id=found["ce_id"].decode(),
-            source=found["ce_source"].decode().removeprefix("/ota/"),
+            source=source_of(found),
             time=_instant(found["ce_time"].decode()),
             data=data,
             correlation_id=found["ce_correlationid"].decode(),
@@ -170,15 +170,15 @@ def _skim(kind: str, found: Mapping[str, bytes]) -> Envelope:
     )
 
 
-def figures_of(headers: Iterable[tuple[str, bytes]]) -> PoolFigures | None:
-    """Return the figures that came with an answer, None if there are none."""
-    raw = next((value for name, value in headers if name == "ce_figures"), None)
+def source_of(found: Mapping[str, bytes]) -> str:
+    """Return whose record it is by its headers; raises KeyError."""
+    return found["ce_source"].decode().removeprefix("/ota/")
+
+
+def figures_of(found: Mapping[str, bytes]) -> PoolFigures | None:
+    """Return the figures among an answer's headers, None if there are none."""
+    raw = found.get("ce_figures")
     return _figures(raw) if raw is not None else None
-
-
-def evidence_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
-    """Return the evidence that came with an answer, None if there is none."""
-    return next((value.decode() for name, value in headers if name == "ce_evidence"), None)
 
 
 @lru_cache(maxsize=16)

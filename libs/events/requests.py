@@ -6,11 +6,15 @@ Deliberately without a driver: `libs.events.kafka.requests` speaks to the broker
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from libs.events import codec
 from libs.events.contracts.inventory import PoolFigures
 from libs.events.envelope import Actor, Position
+from libs.events.messages import MESSAGES
+from libs.events.registry import Unreadable
 from libs.kernel.values import dataclass
 
 
@@ -44,6 +48,36 @@ class Reply:
     position: Position
     figures: PoolFigures | None = None
     evidence: str | None = None
+
+
+def read_reply(
+    headers: Sequence[tuple[str, bytes]], value: bytes | None
+) -> tuple[tuple[str, str], Reply | None]:
+    """Return whose answer a record is (command id, fingerprint), and the answer.
+
+    There is none without a position: answers have one. Reads what a gateway needs and no more.
+    Raises Unreadable; never anything else, whatever the bytes.
+    """
+    try:
+        found = dict(headers)
+        whose = (found["ce_correlationid"].decode(), found.get("ce_fingerprint", b"").decode())
+        answer = MESSAGES.read(
+            name=found["ce_type"].decode(), version=int(found["ce_dataversion"]), body=value or b""
+        )
+        position = found.get("ce_position")
+        if position is None:
+            return whose, None
+        evidence = found.get("ce_evidence")
+        return whose, Reply(
+            answer=answer,
+            replayed="ce_replayed" in found,
+            source=codec.source_of(found),
+            position=codec.parse_position(position.decode()),
+            figures=codec.figures_of(found),
+            evidence=evidence.decode() if evidence is not None else None,
+        )
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        raise Unreadable(f"no answer of ours: {type(error).__name__} {error}") from error
 
 
 class NotExecuted(Exception):

@@ -52,7 +52,7 @@ def test_the_newest_version_is_written_as_in_its_file(message: Message) -> None:
     path = path_of(name=message.name, version=message.version)
     golden = Golden.read(path)
     envelope = codec.decode(golden.headers, golden.body)
-    figures = codec.figures_of(golden.headers)
+    figures = codec.figures_of(dict(golden.headers))
     assert (golden.headers, golden.body) == codec.encode(envelope, figures=figures)
     assert path.read_text(encoding="utf-8") == Golden.of(expected_of(message)).text()
 

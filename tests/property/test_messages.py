@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -19,6 +20,7 @@ from libs.events.envelope import Actor, Envelope, Position
 from libs.events.hashing import chain_hash
 from libs.events.messages import MESSAGES
 from libs.events.registry import Message, Unreadable
+from libs.events.requests import read_reply
 from libs.events.stored import envelope_of, meta_of
 from tests.support import examples
 
@@ -100,7 +102,7 @@ def test_a_message_comes_back_as_it_was_sent(envelope: Envelope) -> None:
 def test_figures_come_back_as_they_were_sent(figures: PoolFigures) -> None:
     """They travel in a header beside any answer."""
     headers, _ = encode(examples.envelope_of(examples.HOLD_PLACED), figures=figures)
-    assert figures == codec.figures_of(headers)
+    assert figures == codec.figures_of(dict(headers))
 
 
 @repeatable
@@ -171,7 +173,9 @@ def damaged(draw: st.DrawFn) -> tuple[codec.Headers, bytes | None]:
 
 
 def readable_or_refused(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> None:
-    """Decode; anything but an envelope or Unreadable is an error."""
+    """Decode; anything but an envelope or Unreadable is an error, for answers too."""
+    with suppress(Unreadable):
+        read_reply(headers, value)
     try:
         envelope = decode(headers, value)
     except Unreadable:

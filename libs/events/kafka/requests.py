@@ -26,7 +26,14 @@ from libs.events.kafka.pace import Pace
 from libs.events.kafka.publisher import producer, reaches_broker, send_in_batches
 from libs.events.ports import Outgoing
 from libs.events.registry import Unreadable
-from libs.events.requests import NotExecuted, OutcomeUnknown, Overloaded, Reply, Request
+from libs.events.requests import (
+    NotExecuted,
+    OutcomeUnknown,
+    Overloaded,
+    Reply,
+    Request,
+    read_reply,
+)
 from libs.events.topics import (
     GATEWAY_REPLIES,
     INVENTORY_AVAILABILITY,
@@ -344,19 +351,17 @@ class KafkaCommandClient:
 
     def _take(self, topic: str, record: ConsumerRecord) -> None:
         try:
-            envelope = codec.decode(record.headers, record.value)
             if topic == INVENTORY_AVAILABILITY.name:
-                if isinstance(envelope.data, AvailabilityReported):
-                    self._on_availability(envelope.data)
+                report = codec.decode(record.headers, record.value).data
+                if isinstance(report, AvailabilityReported):
+                    self._on_availability(report)
                 return
-            figures = codec.figures_of(record.headers)
-            evidence = codec.evidence_of(record.headers)
-        except (Unreadable, ValueError) as error:
+            key, reply = read_reply(record.headers, record.value)
+        except Unreadable as error:
             ids = {"topic": topic, "offset": record.offset, **codec.ids_of(record.headers)}
             log.error("requests.unreadable", reason=str(error), **ids)
             self._watch.unmatched()
             return
-        key = (envelope.correlation_id, envelope.fingerprint or "")
         pending = self._pending.get(key)
         if pending is not None:
             self._paces[pending.request.topic].answered(pending)
@@ -365,17 +370,9 @@ class KafkaCommandClient:
             now = time.monotonic()
             pending.lane.answered(now, took=_took(pending, record, now), ahead=pending.ahead)
         asking = [each for each in pending.askers if not each.done()] if pending else []
-        if not asking or envelope.position is None:
+        if not asking or reply is None:
             self._watch.unmatched()
             return
-        reply = Reply(
-            answer=envelope.data,
-            replayed=envelope.replayed,
-            source=envelope.source,
-            position=envelope.position,
-            figures=figures,
-            evidence=evidence,
-        )
         for asker in asking:
             asker.set_result(reply)
 

@@ -59,15 +59,25 @@ def mark_of(reply: Reply) -> Marks:
 class PositionSeal:
     """Writes marks as a text that only gateways with the same *key* (64 bytes) can read."""
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "_last")
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESSIV(key)
+        self._last: dict[Place, tuple[Mark, str]] = {}
 
     def encode_marks(self, marks: Marks) -> str:
         """Return *marks* as the value of ``OTA-Position``, the same for equal marks."""
         if not marks:
             return ""
+        if len(marks) > 1:
+            return self._sealed(marks)
+        ((place, mark),) = marks.items()  # all answers of one batch have the same
+        last = self._last.get(place)
+        if last is None or last[0] != mark:
+            last = self._last[place] = (mark, self._sealed(marks))
+        return last[1]
+
+    def _sealed(self, marks: Marks) -> str:
         entries = [
             _ENTRY.pack(_NUMBERS[source], partition, generation, seq)
             for (source, partition), (generation, seq) in marks.items()

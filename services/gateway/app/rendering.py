@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Protocol
 
 from pydantic_core import to_json
@@ -41,8 +42,12 @@ class TicketLike(Protocol):
         ...
 
 
+@lru_cache(maxsize=64)
 def instant(at: datetime) -> str:
-    """Return an instant as ISO 8601 in UTC with ``Z``, always with six decimals."""
+    """Return an instant as ISO 8601 in UTC with ``Z``, always with six decimals.
+
+    All holds of one batch have the same.
+    """
     text = at.isoformat(timespec="microseconds")
     if not text.endswith("+00:00"):
         text = at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from libs.events.codec import Uninteresting, decode, encode
 from libs.events.envelope import Position
 from libs.events.hashing import evidence_of, parse_evidence
 from libs.events.registry import Unreadable
+from libs.events.requests import Reply, read_reply
 from tests.support import examples
 
 RECORD = encode(examples.envelope_of(examples.UNITS_HELD))
@@ -69,19 +71,37 @@ def test_data_that_is_written_already_is_taken_as_it_is() -> None:
 def test_figures_travel_beside_an_answer() -> None:
     """And are read without the answer; without them there are none."""
     headers, _ = encode(examples.envelope_of(examples.HOLD_PLACED), figures=examples.FIGURES)
-    assert examples.FIGURES == codec.figures_of(headers)
-    assert codec.figures_of(RECORD[0]) is None
+    assert examples.FIGURES == codec.figures_of(dict(headers))
+    assert codec.figures_of(dict(RECORD[0])) is None
 
 
 def test_evidence_travels_beside_an_answer() -> None:
     """It reaches whoever asked, and names position and hash; an answer without one has none."""
     named = evidence_of(Position(1, 2, 3), b"h" * 32)
     envelope = examples.envelope_of(examples.HOLD_PLACED)
-    headers, _ = codec.encode(envelope, evidence=named)
-    found = codec.evidence_of(headers)
-    assert found is not None
-    assert (Position(1, 2, 3), b"h" * 32) == parse_evidence(found)
-    assert codec.evidence_of(codec.encode(envelope)[0]) is None
+    _, reply = read_reply(*codec.encode(envelope, evidence=named))
+    _, without = read_reply(*codec.encode(envelope))
+    assert reply is not None
+    assert without is not None
+    assert (named, None) == (reply.evidence, without.evidence)
+    assert (Position(1, 2, 3), b"h" * 32) == parse_evidence(named)
+
+
+def test_an_answer_is_read_as_its_envelope_has_it() -> None:
+    """A gateway reads less of it, and not otherwise."""
+    envelope = examples.envelope_of(examples.HOLD_PLACED)
+    for sent in (envelope, replace(envelope, replayed=True, fingerprint=None)):
+        whose, reply = read_reply(*codec.encode(sent, figures=examples.FIGURES))
+        assert (sent.correlation_id, sent.fingerprint or "") == whose
+        assert reply == Reply(
+            answer=sent.data,
+            replayed=sent.replayed,
+            source=sent.source,
+            position=cast("Position", sent.position),
+            figures=examples.FIGURES,
+        )
+    homeless = replace(envelope, position=None)
+    assert read_reply(*codec.encode(homeless))[1] is None
 
 
 @pytest.mark.parametrize("text", ["", "1-2-3", "1-2.aGFzaA==", "a-b-c.aGFzaA==", "1-2-3.a"])
