@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 
 from bench.stack import Stack, StackMissing
+from deploy.local.machine import disk_settings
 from deploy.local.settings import Settings
 from services.gateway.settings import Settings as GatewaySettings
 from services.inventory.domain.decisions import HOLD_DEFAULT
@@ -51,6 +52,7 @@ async def configuration(*, stack: Stack, settings: Settings) -> dict[str, Any]:
         "audit": "on, a row for each call",
         **{f"gateway {name}": _gateway(stack.environment, name) for name in GATEWAY_SETTINGS},
         "hold, default length": f"{HOLD_DEFAULT.total_seconds() / 3600:.0f} h",
+        **{f"Linux {name}": value for name, value in disk_settings().items()},
         "instances": dict(sorted(Counter(stack.pids.keys()).items())),
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "uvloop": "installed" if importlib.util.find_spec("uvloop") else "no",

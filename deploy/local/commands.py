@@ -16,7 +16,7 @@ from typing import Final
 from deploy.local import display, logs, ports
 from deploy.local.kafka import KafkaSetupError
 from deploy.local.kafka_jars import jar_folder, jar_version
-from deploy.local.machine import MachineError, find_chromium, how_to_get, provide
+from deploy.local.machine import MachineError, disk_advice, find_chromium, how_to_get, provide
 from deploy.local.plan import STOP_BUDGET_S
 from deploy.local.postgres import PostgresError
 from deploy.local.processes import stop_leftover, tail, wait_until
@@ -273,6 +273,8 @@ def doctor(stack: Stack) -> int:
         _say(f"ok       Kafka {jar_version():<10} {shown(path=jar_folder())}")
     else:
         _say(f"later    Kafka {jar_version():<10} the first `make up` fetches its jars")
+    if advice := disk_advice():
+        _say(f"advice   disk             for a steady p99 under load: {advice} (docs/sizing.md)")
     if problems:
         _say(how_to_get(missing=[each for each in findings if each.place is None]))
     if stack.is_running():

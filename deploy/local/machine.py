@@ -24,6 +24,11 @@ _INSTALL_TIMEOUT_S: Final = 900
 _WITH_SERVERS: Final = ("prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
 
 
+# Otherwise written pages wait up to 30 s for the disk, and flushes for all of them (docs/sizing.md).
+STEADY_DISK: Final = {"vm.dirty_background_bytes": 8_388_608, "vm.dirty_writeback_centisecs": 50}
+_KERNEL: Final = Path("/proc/sys")
+
+
 class MachineError(Exception):
     """The machine lacks something; the message says what, and the exact command that gets it."""
 
@@ -99,6 +104,25 @@ def find_chromium() -> Finding:
         if binary := shutil.which(name):
             return Finding("Chromium", "chromium", Path(binary))
     return Finding("Chromium", "chromium", None, "Chromium not found")
+
+
+def disk_settings(*, kernel: Path = _KERNEL) -> dict[str, int]:
+    """Return how this machine has what makes its disk steady; empty where there is no Linux."""
+    found = {}
+    for name in STEADY_DISK:
+        path = kernel / name.replace(".", "/")
+        if path.exists():
+            found[name] = int(path.read_text(encoding="ascii"))
+    return found
+
+
+def disk_advice(*, kernel: Path = _KERNEL) -> str | None:
+    """Return the command that makes the disk steady, None if it is or can't be made so."""
+    found = disk_settings(kernel=kernel)
+    if all(0 < value <= STEADY_DISK[name] for name, value in found.items()):
+        return None
+    given = " ".join(f"{name}={value}" for name, value in STEADY_DISK.items())
+    return f"sudo sysctl -w {given}"
 
 
 def provide(
