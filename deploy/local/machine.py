@@ -24,7 +24,7 @@ _INSTALL_TIMEOUT_S: Final = 900
 _WITH_SERVERS: Final = ("prometheus", "prometheus-alertmanager", "prometheus-node-exporter")
 
 
-# Otherwise written pages wait up to 30 s for the disk, and flushes for all of them (docs/sizing.md).
+# Otherwise written pages wait up to 30 s, and flushes then for all of them (docs/sizing.md).
 STEADY_DISK: Final = {"vm.dirty_background_bytes": 8_388_608, "vm.dirty_writeback_centisecs": 50}
 _KERNEL: Final = Path("/proc/sys")
 
